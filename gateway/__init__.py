@@ -1,0 +1,1 @@
+"""The gateway's configuration (data only): envoy.yaml, which shared.embedded.envoy renders."""

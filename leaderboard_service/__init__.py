@@ -1,0 +1,1 @@
+"""LeaderboardService: owns the boards in Redis and answers who stands where."""

@@ -1,0 +1,170 @@
+"""Applies messages of the history to one generation, in order, each change once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leaderboard_service import metrics
+from leaderboard_service.domain.answer import Position
+from leaderboard_service.domain.board import BoardNames, board_name
+from leaderboard_service.domain.fold import Fold, Profile
+from leaderboard_service.store.boards import (
+    Advance,
+    BoardWriter,
+    FloorsRaised,
+    Meta,
+    Moved,
+)
+from leaderboard_service.store.generations import Generations
+from leaderboard_service.store.keys import Generation
+from shared.gen.laurel.progress.v1.progress_pb2 import Change, WatchXpDeltasResponse, XpDelta
+from shared.periods import Window
+
+
+@dataclass(frozen=True)
+class Target:
+    """What changes are written to: `max_scores` is about how many one script writes."""
+
+    writer: BoardWriter
+    generations: Generations
+    max_scores: int
+
+
+class UnknownChange(Exception):
+    """A kind of change that this version does not know: skipping it would make boards wrong."""
+
+
+class Gap(Exception):
+    """The stream does not go on where Redis stands."""
+
+
+class Applier:
+    """Moves one generation along the history; `meta` is what Redis holds, as last answered.
+
+    Raises Moved, GenerationGone and Broken as the store does, when someone else wrote what
+    this history does not hold; and UnknownChange and Gap, all with nothing half applied.
+    """
+
+    def __init__(self, target: Target, generation: Generation, meta: Meta) -> None:
+        self.generation = generation
+        self.meta = meta
+        self._writer = target.writer
+        self._max_scores = target.max_scores
+        self._names = BoardNames(meta.floors)
+
+    async def take(self, message: WatchXpDeltasResponse) -> None:
+        """Applies a message, in as many batches as it weighs, or notes its confirmation."""
+        changes = message.changes
+        done = 0
+        while (start := self._next(changes, done)) < len(changes):
+            fold, done = self._fold(changes, start)
+            advance = _advance(message, done)
+            try:
+                self.meta = await self._writer.apply(self.generation, self.meta, fold, advance)
+            except FloorsRaised as raised:
+                metrics.MISMATCHES.labels("floors").inc()
+                self.meta = _with_floors(self.meta, raised)
+                self._names = BoardNames(raised.floors)
+                done = start
+                continue
+            except Moved as moved:
+                # Another follower of the same history was faster: what it applied is skipped.
+                await self._catch_up_with(moved, message)
+                continue
+            metrics.BATCHES.inc()
+            metrics.CHANGES.inc(done - start)
+        if not changes:
+            await self._confirm(message)
+
+    def _next(self, changes: Sequence[Change], done: int) -> int:
+        """The index of the first change from `done` on that Redis does not hold."""
+        if done >= len(changes):
+            return done
+        index = max(done, self.meta.position.sequence + 1 - changes[0].sequence)
+        if index < len(changes) and changes[index].sequence != self.meta.position.sequence + 1:
+            raise Gap(f"{changes[index].sequence} after {self.meta.position.sequence}")
+        return index
+
+    def _fold(self, changes: Sequence[Change], start: int) -> tuple[Fold, int]:
+        """As many changes from `start` on as make one batch, and the index after them."""
+        fold = Fold(self._names)
+        index = start
+        while index < len(changes) and fold.weight < self._max_scores:
+            _add(fold, changes[index])
+            index += 1
+        return fold, index
+
+    async def _confirm(self, message: WatchXpDeltasResponse) -> None:
+        through = message.through
+        held = self.meta.position
+        if through.sequence > held.sequence:
+            raise Gap(f"checkpoint {through.sequence} at {held.sequence}")
+        if through.sequence < held.sequence or through.sequence < message.head_sequence:
+            return
+        confirmed_us = message.send_time.ToMicroseconds()
+        try:
+            self.meta = await self._writer.confirm(
+                self.generation, self.meta, through.epoch, confirmed_us
+            )
+        except Moved as moved:
+            await self._catch_up_with(moved, message)
+
+    async def _catch_up_with(self, moved: Moved, message: WatchXpDeltasResponse) -> None:
+        """Goes on from where Redis stands, if that is surely of the history being read."""
+        metrics.MISMATCHES.labels("moved").inc()
+        position = moved.position
+        if position.epoch != message.through.epoch:
+            raise moved
+        if position.sequence < self.meta.position.sequence:
+            raise moved
+        meta = await self._writer.meta(self.generation)
+        if meta is None or meta.position.epoch != position.epoch:
+            raise moved
+        self.meta = meta
+        self._names = BoardNames(meta.floors)
+
+
+def _with_floors(meta: Meta, raised: FloorsRaised) -> Meta:
+    return Meta(meta.position, meta.numbered_us, meta.confirmed_us, raised.floors, meta.built_us)
+
+
+def _advance(message: WatchXpDeltasResponse, done: int) -> Advance:
+    """The position after the first `done` changes, and what is known of it.
+
+    A position was the newest when its change was numbered; the last of all that exist still
+    was when the message was sent.
+    """
+    last = message.changes[done - 1]
+    numbered_us = last.numbered_time.ToMicroseconds()
+    newest = last.sequence >= message.head_sequence
+    confirmed_us = max(numbered_us, message.send_time.ToMicroseconds()) if newest else numbered_us
+    return Advance(Position(message.through.epoch, last.sequence), numbered_us, confirmed_us)
+
+
+def _add(fold: Fold, change: Change) -> None:
+    match change.WhichOneof("kind"):
+        case "xp_delta":
+            delta = change.xp_delta
+            fold.credit(
+                delta.user_id,
+                delta.amount,
+                metric=delta.metric,
+                course_id=delta.course_id,
+                day=delta.occurred_date,
+                windows=tuple(delta.windows),
+                excluded=_excluded(delta) if delta.excluded_boards else frozenset(),
+            )
+        case "profile_change":
+            profile = change.profile_change
+            fold.profile(
+                profile.user_id,
+                Profile(profile.display_name, profile.avatar_url, profile.hidden),
+            )
+        case kind:
+            raise UnknownChange(f"change {change.sequence} is of kind {kind}")
+
+
+def _excluded(delta: XpDelta) -> frozenset[str]:
+    return frozenset(
+        board_name(board.metric, board.course_id, Window(board.window), board.period)
+        for board in delta.excluded_boards
+    )

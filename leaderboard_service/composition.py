@@ -1,0 +1,158 @@
+"""Builds the service from its settings and runs it. The only place that opens anything."""
+
+import asyncio
+from functools import partial
+
+from leaderboard_service.administration import Administration, Parts
+from leaderboard_service.applier import Target
+from leaderboard_service.boards import Boards
+from leaderboard_service.breaker import RedisBreaker
+from leaderboard_service.fallback import Fallback
+from leaderboard_service.follower import Follower
+from leaderboard_service.health import HealthWatch
+from leaderboard_service.reader import BoardReader
+from leaderboard_service.rebuild import Rebuilder, Sources, kept_floors
+from leaderboard_service.servicers.admin import LeaderboardAdminServicer
+from leaderboard_service.servicers.leaderboard import LeaderboardServicer
+from leaderboard_service.settings import LeaderboardSettings
+from leaderboard_service.status import Status
+from leaderboard_service.store.boards import BoardWriter
+from leaderboard_service.store.client import RedisLink
+from leaderboard_service.store.generations import Generations
+from leaderboard_service.store.reads import BoardReads
+from leaderboard_service.upkeep import Upkeep
+from shared.channels import open_channel
+from shared.gen.laurel.leaderboard.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    leaderboard_pb2,
+    leaderboard_pb2_grpc,
+)
+from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
+    ProgressServiceStub,
+    StandingsServiceStub,
+)
+from shared.server import RpcServer, Service
+
+_WORK_CONNECTIONS = 8
+
+
+class LeaderboardApp:
+    """Everything of one process. `run` serves until `stop` is set, then drains.
+
+    Must be made inside a running event loop.
+    """
+
+    def __init__(self, settings: LeaderboardSettings) -> None:
+        self._settings = settings
+        self.server = RpcServer(settings.bind_host, settings.leaderboard_port)
+        timeout_s = settings.redis_timeout_s
+        # Reads, the follower, and all else have connections of their own.
+        self._read_link = RedisLink(
+            settings.redis_url, connections=settings.redis_readers, timeout_s=timeout_s
+        )
+        self._follow_link = RedisLink(
+            settings.redis_url, connections=1, timeout_s=max(timeout_s, 5.0)
+        )
+        self._work_link = RedisLink(
+            settings.redis_url, connections=_WORK_CONNECTIONS, timeout_s=max(timeout_s, 2.0)
+        )
+        self._calls = open_channel(settings.progress_target)
+        self._streams = open_channel(settings.progress_target, own_connection=True)
+        self._breaker = RedisBreaker(self._work_link)
+        self._generations = Generations(self._work_link)
+        self._status = Status()
+        self._reader = BoardReader(
+            BoardReads(self._read_link), self._generations, self._breaker, settings.redis_readers
+        )
+        self._boards = Boards(
+            self._reader,
+            Fallback(
+                StandingsServiceStub(self._calls),
+                limit=settings.fallback_limit,
+                timeout_s=settings.fallback_timeout_s,
+            ),
+            self._generations,
+            self._breaker,
+        )
+        self._build_workers()
+        self._add_services()
+
+    def _build_workers(self) -> None:
+        settings = self._settings
+        floors = partial(kept_floors, settings.kept, settings.zone)
+        history = ProgressServiceStub(self._streams)
+        self._rebuilder = Rebuilder(
+            Sources(StandingsServiceStub(self._streams), history),
+            self._work_link,
+            Target(BoardWriter(self._work_link), self._generations, settings.apply_scores),
+            self._status,
+            wanted_floors=floors,
+        )
+        self._follower = Follower(
+            history,
+            Target(BoardWriter(self._follow_link), self._generations, settings.apply_scores),
+            self._rebuilder,
+            self._breaker,
+            self._status,
+        )
+        self._upkeep = Upkeep(
+            BoardWriter(self._work_link), self._generations, self._breaker, wanted_floors=floors
+        )
+        self._health = HealthWatch(self.server, self._generations, self._breaker, self._calls)
+
+    def _add_services(self) -> None:
+        administration = Administration(
+            Parts(
+                boards=self._boards,
+                writer=BoardWriter(self._work_link),
+                link=self._work_link,
+                generations=self._generations,
+                breaker=self._breaker,
+                rebuilder=self._rebuilder,
+                status=self._status,
+            )
+        )
+        self.server.add(
+            Service(
+                leaderboard_pb2.DESCRIPTOR.services_by_name["LeaderboardService"],
+                leaderboard_pb2_grpc.add_LeaderboardServiceServicer_to_server,
+                LeaderboardServicer(self._boards, self._settings.zone),
+            )
+        )
+        self.server.add(
+            Service(
+                admin_pb2.DESCRIPTOR.services_by_name["LeaderboardAdminService"],
+                admin_pb2_grpc.add_LeaderboardAdminServiceServicer_to_server,
+                LeaderboardAdminServicer(administration),
+            )
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serves until `stop`; a worker that fails for a reason of our own ends the process."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [
+                    group.create_task(worker.run())
+                    for worker in (
+                        self._reader,
+                        self._breaker,
+                        self._rebuilder,
+                        self._follower,
+                        self._upkeep,
+                    )
+                ]
+                await self.server.start()
+                workers.append(group.create_task(self._health.run()))
+                await stop.wait()
+                await self.server.drain(self._settings.drain_seconds)
+                for worker in workers:
+                    worker.cancel()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        for channel in (self._calls, self._streams):
+            await channel.close()
+        for link in (self._read_link, self._follow_link, self._work_link):
+            await link.close()

@@ -1,0 +1,1 @@
+"""What a board is and what changes do to it. Pure."""

@@ -1,0 +1,102 @@
+"""What a request may say, and what it means when it says nothing."""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+
+from leaderboard_service.domain.answer import After
+from leaderboard_service.domain.board import DEFAULT_METRIC, Board
+from shared import page_token
+from shared.errors import Unimplemented, invalid_field
+from shared.periods import Window, parse_period, period_of
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_ID_RULE = "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
+
+COMPETITION = 1
+_RANK_MODES = 3
+
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+AROUND = 11
+MAX_AROUND = 101
+MAX_BATCH = 500
+
+
+@lru_cache(maxsize=10_000)
+def resolve_board(metric: str, course_id: str, window: int, period: str, today: date) -> Board:
+    """The board asked for, with everything spelled out; `today` settles an empty period.
+
+    Raises InvalidInput naming the field.
+    """
+    if metric and not _ID.fullmatch(metric):
+        raise invalid_field("board.metric", _ID_RULE)
+    if course_id and not _ID.fullmatch(course_id):
+        raise invalid_field("board.course_id", _ID_RULE)
+    if window not in (0, *Window):
+        raise invalid_field("board.window", "is not a known window")
+    known = Window(window or Window.ALL_TIME)
+    if period:
+        try:
+            parse_period(known, period)
+        except ValueError as error:
+            raise invalid_field("board.period", str(error)) from None
+    else:
+        period = period_of(known, today)
+    return Board(metric or DEFAULT_METRIC, course_id, known, period)
+
+
+def check_user_id(user_id: str, field: str = "user_id") -> str:
+    """The id, if it is well-formed; InvalidInput otherwise."""
+    if not _ID.fullmatch(user_id):
+        raise invalid_field(field, _ID_RULE if user_id else "is required")
+    return user_id
+
+
+def check_batch(user_ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids, each once, in the order given.
+
+    InvalidInput for none, for too many, and for a malformed one.
+    """
+    if not user_ids:
+        raise invalid_field("user_ids", "is required")
+    if len(user_ids) > MAX_BATCH:
+        raise invalid_field("user_ids", f"at most {MAX_BATCH}")
+    for index, user_id in enumerate(user_ids):
+        check_user_id(user_id, f"user_ids[{index}]")
+    return tuple(dict.fromkeys(user_ids))
+
+
+def coerce_size(asked: int, default: int, most: int, field: str) -> int:
+    """The number of entries meant: 0 is the default, too many are cut, negative is InvalidInput."""
+    if asked < 0:
+        raise invalid_field(field, "must not be negative")
+    return min(asked or default, most)
+
+
+def check_rank_mode(rank_mode: int) -> None:
+    """Raises InvalidInput for an unknown mode, and Unimplemented for one not offered yet."""
+    if not 0 <= rank_mode <= _RANK_MODES:
+        raise invalid_field("rank_mode", "is not a known rank mode")
+    if rank_mode > COMPETITION:
+        raise Unimplemented("UNIMPLEMENTED", "This server offers competition ranks only.")
+
+
+def check_consistency_token(token: str) -> None:
+    """Raises Unimplemented for any token: waiting for a write is not offered yet."""
+    if token:
+        raise Unimplemented("UNIMPLEMENTED", "This server does not offer consistency tokens.")
+
+
+def page_after(token: str, board: Board) -> After | None:
+    """Where the page begins; None for the top. InvalidInput (INVALID_PAGE_TOKEN)."""
+    if not token:
+        return None
+    last = page_token.decode(token, board.name, COMPETITION)
+    return After(last.score, last.user_id)
+
+
+def token_after(board: Board, score: int, user_id: str) -> str:
+    """The token of the page after this entry."""
+    return page_token.encode(board.name, COMPETITION, page_token.PageToken(score, user_id))

@@ -1,0 +1,185 @@
+"""The same answers from PostgreSQL, by way of StandingsService, within a bound."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import grpc.aio as grpc_aio
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from leaderboard_service.domain.answer import (
+    After,
+    Entry,
+    ListAnswer,
+    Page,
+    Position,
+    RankAnswer,
+    Source,
+    Stamp,
+    TopAnswer,
+)
+from leaderboard_service.domain.board import Board
+from leaderboard_service.domain.request import token_after
+from shared.errors import DeadlineExceeded, LaurelError, ResourceExhausted, Unavailable
+from shared.gen.laurel.progress.v1 import progress_pb2
+from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
+from shared.gen.laurel.types.v1 import types_pb2
+from shared.status import error_from_rpc
+
+_RETRY_S = 0.25
+
+
+class Fallback:
+    """Reads standings from PostgreSQL, `limit` at once and each for `timeout_s` at most.
+
+    Each question takes the time that the caller has left, None for no deadline. Raises
+    ResourceExhausted when the bound is reached, and Unavailable (BOARDS_UNAVAILABLE) when
+    ProgressService does not answer.
+    """
+
+    def __init__(self, stub: StandingsServiceStub, *, limit: int, timeout_s: float) -> None:
+        self._stub = stub
+        self._free = limit
+        self._timeout_s = timeout_s
+        self.answering = False
+        """Whether the last read was answered."""
+
+    async def rank(self, board: Board, user_id: str, remaining_s: float | None) -> RankAnswer:
+        """Where one user stands."""
+        found = await self._standings(board, (user_id,), remaining_s)
+        stamp = _stamp(found.position, found.as_of_time)
+        if not found.standings:
+            return RankAnswer(stamp, found.total_users, None, 0, 0)
+        (standing,) = found.standings
+        return RankAnswer(
+            stamp,
+            found.total_users,
+            _entry(standing),
+            standing.users_below,
+            standing.score_to_next_rank,
+        )
+
+    async def batch(
+        self, board: Board, user_ids: tuple[str, ...], remaining_s: float | None
+    ) -> ListAnswer:
+        """The entries of these users, best first."""
+        found = await self._standings(board, user_ids, remaining_s)
+        stamp = _stamp(found.position, found.as_of_time)
+        return ListAnswer(stamp, found.total_users, tuple(map(_entry, found.standings)))
+
+    async def top(
+        self,
+        board: Board,
+        size: int,
+        after: After | None,
+        user_id: str,
+        remaining_s: float | None,
+    ) -> TopAnswer:
+        """A page, and the entry of `user_id` unless that is empty."""
+        request = progress_pb2.ListStandingsRequest(
+            board=board_message(board),
+            page_size=size,
+            page_token=token_after(board, after.score, after.user_id) if after else "",
+            rank_mode=types_pb2.RANK_MODE_COMPETITION,
+            user_id=user_id,
+        )
+        found = await self._call(self._stub.ListStandings, request, remaining_s)
+        return TopAnswer(
+            _stamp(found.position, found.as_of_time),
+            found.total_users,
+            Page(tuple(map(_entry, found.standings)), bool(found.next_page_token)),
+            _entry(found.user_standing) if found.HasField("user_standing") else None,
+        )
+
+    async def around(
+        self, board: Board, user_id: str, count: int, remaining_s: float | None
+    ) -> ListAnswer:
+        """The entries around one user.
+
+        ListStandings begins half a page before the user, also where the board ends sooner
+        after: so twice as many are asked for, and the right ones taken.
+        """
+        request = progress_pb2.ListStandingsRequest(
+            board=board_message(board),
+            page_size=2 * count,
+            around_user_id=user_id,
+            rank_mode=types_pb2.RANK_MODE_COMPETITION,
+            user_id=user_id,
+        )
+        found = await self._call(self._stub.ListStandings, request, remaining_s)
+        entries: Sequence[Entry] = ()
+        if found.HasField("user_standing"):
+            near = tuple(map(_entry, found.standings))
+            index = next((i for i, entry in enumerate(near) if entry.user_id == user_id), 0)
+            first = max(min(index - count // 2, len(near) - count), 0)
+            entries = near[first : first + count]
+        stamp = _stamp(found.position, found.as_of_time)
+        return ListAnswer(stamp, found.total_users, tuple(entries))
+
+    async def _standings(
+        self, board: Board, user_ids: tuple[str, ...], remaining_s: float | None
+    ) -> progress_pb2.BatchGetStandingsResponse:
+        request = progress_pb2.BatchGetStandingsRequest(
+            board=board_message(board),
+            user_ids=user_ids,
+            rank_mode=types_pb2.RANK_MODE_COMPETITION,
+        )
+        found: progress_pb2.BatchGetStandingsResponse = await self._call(
+            self._stub.BatchGetStandings, request, remaining_s
+        )
+        return found
+
+    async def _call(self, method: Any, request: Any, remaining_s: float | None) -> Any:
+        if self._free <= 0:
+            raise ResourceExhausted(
+                "TOO_MANY_FALLBACK_READS",
+                "Boards are answered from PostgreSQL, and too many reads are under way.",
+                retry_delay_s=_RETRY_S,
+            )
+        timeout_s = min(self._timeout_s, remaining_s or self._timeout_s)
+        self._free -= 1
+        try:
+            found = await method(request, timeout=timeout_s)
+        except grpc_aio.AioRpcError as error:
+            raise self._failed(error_from_rpc(error)) from None
+        finally:
+            self._free += 1
+        self.answering = True
+        return found
+
+    def _failed(self, error: LaurelError) -> LaurelError:
+        """What the caller is told: that neither store answers, or what is wrong with the call."""
+        if isinstance(error, Unavailable | DeadlineExceeded):
+            self.answering = False
+            return Unavailable("BOARDS_UNAVAILABLE", "Neither Redis nor PostgreSQL answers.")
+        return error
+
+
+def board_message(board: Board) -> types_pb2.Board:
+    """The board as the contract writes it."""
+    return types_pb2.Board(
+        metric=board.metric,
+        course_id=board.course_id,
+        window=types_pb2.Window.ValueType(board.window),
+        period=board.period,
+    )
+
+
+def _stamp(position: types_pb2.Position, as_of: Timestamp) -> Stamp:
+    # PostgreSQL's own newest position is what was read: it is confirmed as of now.
+    return Stamp(
+        Source.POSTGRESQL,
+        Position(position.epoch, position.sequence),
+        as_of.ToMicroseconds(),
+        time.time_ns() // 1000,
+    )
+
+
+def _entry(standing: progress_pb2.Standing) -> Entry:
+    return Entry(
+        standing.rank,
+        standing.user_id,
+        standing.score,
+        standing.display_name or standing.user_id,
+        standing.avatar_url,
+    )

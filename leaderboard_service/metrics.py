@@ -1,0 +1,29 @@
+"""Prometheus metrics of LeaderboardService."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ANSWERS = Counter("laurel_answers_total", "Board answers given, by source.", ["source"])
+READ_BATCH = Histogram(
+    "laurel_read_batch_asks",
+    "Asks that one read of Redis answered.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+)
+FALLBACKS = Counter(
+    "laurel_fallbacks_total", "Answers that Redis could not give, by reason.", ["reason"]
+)
+BREAKER_OPEN = Gauge("laurel_redis_breaker_open", "1 while Redis is not asked, having failed.")
+LAG_SECONDS = Histogram(
+    "laurel_follower_lag_seconds",
+    "From the numbering of a change to its being on the boards; the newest of each batch.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
+)
+BATCHES = Counter("laurel_follower_batches_total", "Batches of changes applied to Redis.")
+CHANGES = Counter("laurel_follower_changes_total", "Changes applied to Redis.")
+MISMATCHES = Counter(
+    "laurel_follower_mismatches_total",
+    "Times that Redis was not as expected, by kind: moved, floors, gone or broken.",
+    ["kind"],
+)
+REBUILDS = Counter("laurel_rebuilds_total", "Rebuilds of all boards, by outcome.", ["outcome"])
+SEQUENCE = Gauge("laurel_applied_sequence", "The position that the boards in Redis have reached.")
+HEAD = Gauge("laurel_head_sequence", "The newest position in PostgreSQL, as last heard.")

@@ -1,0 +1,265 @@
+"""Builds all boards anew from a snapshot, beside those that are read, and swaps."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from leaderboard_service import metrics
+from leaderboard_service.applier import Applier, Target
+from leaderboard_service.domain.answer import Position
+from leaderboard_service.domain.board import Floors, Kept, board_name
+from leaderboard_service.domain.fold import Profile
+from leaderboard_service.status import Status
+from leaderboard_service.store.boards import Meta
+from leaderboard_service.store.client import RedisLink
+from leaderboard_service.store.keys import Generation, new_generation
+from leaderboard_service.store.loader import GenerationLoader
+from leaderboard_service.streams import next_message
+from shared.gen.laurel.progress.v1 import progress_pb2 as pb
+from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
+    ProgressServiceStub,
+    StandingsServiceStub,
+)
+from shared.gen.laurel.types.v1 import types_pb2
+from shared.periods import Window
+
+log = structlog.get_logger(__name__)
+
+_LOCK_S = 30.0
+_SILENCE_S = 30.0
+_CATCH_UP_S = 600.0
+
+
+class SnapshotCut(Exception):
+    """The snapshot ended without saying that it was complete."""
+
+
+@dataclass(eq=False)
+class Run:
+    """One rebuild, as it goes."""
+
+    reason: str
+    standings_total: int = 0
+    """As many as the boards that are read hold; what is loaded may be more."""
+    standings_loaded: int = 0
+    position: Position = field(default_factory=lambda: Position("", 0))
+    done: "asyncio.Future[None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+def _seen(done: "asyncio.Future[None]") -> None:
+    if not done.cancelled():
+        done.exception()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a rebuild reads from."""
+
+    standings: StandingsServiceStub
+    history: ProgressServiceStub
+
+
+class Rebuilder:
+    """Rebuilds on request, one at a time in this process; `run` does the work.
+
+    Other processes are kept from building at once by a lock that lapses; without it they
+    would do no harm, since the last swap wins and each generation is whole.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        link: RedisLink,
+        target: Target,
+        status: Status,
+        *,
+        wanted_floors: Callable[[], Floors],
+    ) -> None:
+        self._sources = sources
+        self._link = link
+        self._target = target
+        self._generations = target.generations
+        self._writer = target.writer
+        self._status = status
+        self._wanted_floors = wanted_floors
+        self._current: Run | None = None
+        self._requested = asyncio.Event()
+
+    def request(self, reason: str) -> Run:
+        """The rebuild that is under way, or a new one."""
+        if self._current is None:
+            self._current = Run(reason)
+            # Whether anyone waits for the outcome or not: it is logged here.
+            self._current.done.add_done_callback(_seen)
+            self._requested.set()
+        return self._current
+
+    async def rebuild(self, reason: str) -> None:
+        """Returns when there are new boards; raises what kept them from being built."""
+        await asyncio.shield(self.request(reason).done)
+
+    async def run(self) -> None:
+        """Does what is requested, for ever."""
+        while True:
+            await self._requested.wait()
+            self._requested.clear()
+            run = self._current
+            if run is None:
+                continue
+            self._status.rebuilding = True
+            try:
+                await self._rebuild(run)
+            except Exception as error:  # noqa: BLE001 - told to whoever waits for it
+                metrics.REBUILDS.labels("failed").inc()
+                log.warning("rebuild failed", error=f"{type(error).__name__}: {error}")
+                run.done.set_exception(error)
+            else:
+                metrics.REBUILDS.labels("done").inc()
+                run.done.set_result(None)
+            finally:
+                self._current = None
+                self._status.rebuilding = False
+
+    async def _rebuild(self, run: Run) -> None:
+        generation = new_generation()
+        old = await self._generations.refresh()
+        if not await self._generations.lock(generation, _LOCK_S):
+            await self._wait_for_other(old)
+            return
+        log.info("rebuild begins", reason=run.reason, generation=generation.id)
+        started = time.monotonic()
+        try:
+            run.standings_total = await self._standings(old)
+            meta = await self._load(run, generation)
+            await self._catch_up(run, generation, meta, old)
+            await self._generations.publish(generation)
+        except BaseException:
+            await self._generations.drop(generation)
+            raise
+        finally:
+            await self._generations.unlock(generation)
+        self._status.last_rebuild_us = time.time_ns() // 1000
+        log.info(
+            "rebuild done",
+            standings=run.standings_loaded,
+            position=run.position.sequence,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        if old is not None and old != generation:
+            await self._generations.drop(old)
+
+    async def _standings(self, old: Generation | None) -> int:
+        return sum((await self._writer.board_counts(old)).values()) if old else 0
+
+    async def _wait_for_other(self, old: Generation | None) -> None:
+        """Returns when another process has swapped, or its lock has lapsed."""
+        give_up = time.monotonic() + 2 * _LOCK_S
+        while time.monotonic() < give_up:
+            await asyncio.sleep(random.uniform(0.2, 0.5))
+            current = await self._generations.refresh()
+            if current is not None and current != old and await self._writer.meta(current):
+                return
+            if not await self._generations.locked():
+                return
+
+    async def _load(self, run: Run, generation: Generation) -> Meta:
+        """Loads the snapshot; the new generation's meta, written."""
+        floors = self._wanted_floors()
+        begun_us = time.time_ns() // 1000
+        loader = GenerationLoader(self._link, generation)
+        call = self._sources.standings.SnapshotStandings(
+            pb.SnapshotStandingsRequest(floors=_floor_messages(floors))
+        )
+        try:
+            complete = False
+            while not complete:
+                message = await next_message(call, _SILENCE_S)
+                if message is None:
+                    raise SnapshotCut("the snapshot ended before it was complete")
+                await self._generations.renew(_LOCK_S)
+                await _load_message(loader, message, run)
+                complete = message.complete
+        finally:
+            call.cancel()
+        numbered_us = await self._numbered_us(run.position)
+        meta = Meta(run.position, numbered_us, begun_us, floors)
+        await loader.finish(meta)
+        return meta
+
+    async def _numbered_us(self, position: Position) -> int:
+        """When the change at `position` was numbered; 0 when a later one hides that."""
+        found = await self._sources.standings.ListStandings(
+            pb.ListStandingsRequest(page_size=1), timeout=_SILENCE_S
+        )
+        if (found.position.epoch, found.position.sequence) != (position.epoch, position.sequence):
+            return 0
+        return found.as_of_time.ToMicroseconds()
+
+    async def _catch_up(
+        self, run: Run, generation: Generation, meta: Meta, old: Generation | None
+    ) -> None:
+        """Brings the new boards to where the old ones are, so that no answer goes back."""
+        target = await self._sequence(old)
+        if old is None or target <= meta.position.sequence:
+            return
+        applier = Applier(self._target, generation, meta)
+        after = types_pb2.Position(epoch=meta.position.epoch, sequence=meta.position.sequence)
+        call = self._sources.history.WatchXpDeltas(pb.WatchXpDeltasRequest(after=after))
+        try:
+            give_up = time.monotonic() + _CATCH_UP_S
+            while applier.meta.position.sequence < target and time.monotonic() < give_up:
+                message = await next_message(call, _SILENCE_S)
+                if message is None or message.head_sequence < target:
+                    # The old boards are ahead of this history: they are not to be matched.
+                    return
+                await self._generations.renew(_LOCK_S)
+                await applier.take(message)
+                run.position = applier.meta.position
+                target = await self._sequence(old)
+        finally:
+            call.cancel()
+
+    async def _sequence(self, old: Generation | None) -> int:
+        """Where the boards that are read are now; 0 when there are none."""
+        meta = await self._writer.meta(old) if old else None
+        return meta.position.sequence if meta else 0
+
+
+def kept_floors(kept: Kept, zone: ZoneInfo) -> Floors:
+    """The floors that the settings want now."""
+    return Floors.on(datetime.now(zone).date(), kept)
+
+
+def _floor_messages(floors: Floors) -> list[pb.PeriodFloor]:
+    return [
+        pb.PeriodFloor(window=types_pb2.Window.ValueType(window), first_period=floors.of(window))
+        for window in Window
+        if window is not Window.ALL_TIME
+    ]
+
+
+async def _load_message(
+    loader: GenerationLoader, message: pb.SnapshotStandingsResponse, run: Run
+) -> None:
+    run.position = Position(message.position.epoch, message.position.sequence)
+    if message.profiles:
+        await loader.add_profiles(
+            [
+                (item.user_id, Profile(item.display_name, item.avatar_url, item.hidden))
+                for item in message.profiles
+            ]
+        )
+    if message.standings:
+        board = message.board
+        name = board_name(board.metric, board.course_id, Window(board.window), board.period)
+        await loader.add_scores(name, [(item.user_id, item.score) for item in message.standings])
+        run.standings_loaded += len(message.standings)
+        run.standings_total = max(run.standings_total, run.standings_loaded)

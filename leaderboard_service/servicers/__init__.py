@@ -1,0 +1,1 @@
+"""The contract's RPCs: messages to domain and back."""

@@ -1,0 +1,1 @@
+"""All access to Redis: key names, scripts, reads and writes."""

@@ -1,0 +1,107 @@
+"""Which generation of boards is read: known in memory, written in one place in Redis."""
+
+import asyncio
+
+from leaderboard_service.store import keys
+from leaderboard_service.store.client import RedisLink, Script
+from leaderboard_service.store.keys import Generation
+
+_SCAN = 1000
+
+
+class Generations:
+    """The pointer to the generation that is read, the lock of who builds one, and sweeping."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._release = Script("release")
+        self._recovering = asyncio.Lock()
+        self.current: Generation | None = None
+        """The generation to read, as last seen; None when there is none."""
+
+    async def refresh(self) -> Generation | None:
+        """Looks the pointer up. Raises RedisUnavailable."""
+        found = await self._link.call(self._link.client.get(keys.GENERATION))
+        if found is None:
+            self.current = None
+        elif self.current is None or self.current.id != found:
+            self.current = Generation(str(found))
+        return self.current
+
+    async def publish(self, generation: Generation) -> None:
+        """Makes it the one that is read, in a single write."""
+        await self._link.call(self._link.client.set(keys.GENERATION, generation.id))
+        self.current = generation
+
+    async def retire(self, generation: Generation) -> None:
+        """Makes a broken generation gone for every reader and follower; the rest is swept."""
+        if self.current == generation:
+            self.current = None
+        await self._link.call(self._link.client.unlink(generation.meta))
+
+    async def recover(self, gone: Generation) -> Generation | None:
+        """What is read instead of a generation that was found gone or broken, which is retired.
+
+        Many may find that at once; one of them looks. Raises RedisUnavailable.
+        """
+        async with self._recovering:
+            if self.current is None or self.current == gone:
+                await self.retire(gone)
+                found = await self._link.call(self._link.client.get(keys.GENERATION))
+                self.current = None if found in (None, gone.id) else Generation(str(found))
+        return self.current
+
+    async def lock(self, generation: Generation, ttl_s: float) -> bool:
+        """Whether nobody else is building; the lock lapses after `ttl_s` unless renewed.
+
+        It only saves work: two who build at once do no harm.
+        """
+        taken = await self._link.call(
+            self._link.client.set(keys.REBUILD, generation.id, nx=True, px=int(ttl_s * 1000))
+        )
+        return bool(taken)
+
+    async def locked(self) -> bool:
+        """Whether somebody is building."""
+        return bool(await self._link.call(self._link.client.exists(keys.REBUILD)))
+
+    async def renew(self, ttl_s: float) -> None:
+        """Keeps the lock for another `ttl_s`."""
+        await self._link.call(self._link.client.pexpire(keys.REBUILD, int(ttl_s * 1000)))
+
+    async def unlock(self, generation: Generation) -> None:
+        """Gives the lock back, if it is still this generation's."""
+        await self._link.run(self._release, [keys.REBUILD], [generation.id])
+
+    async def drop(self, generation: Generation) -> int:
+        """Deletes a generation, its meta first, so that nobody reads half of it."""
+        await self._link.call(self._link.client.unlink(generation.meta))
+        return await self._drop_matching(generation.pattern)
+
+    async def clear(self) -> int:
+        """Deletes every key of this service; the number of keys."""
+        self.current = None
+        return await self._drop_matching(keys.ALL_KEYS)
+
+    async def orphans(self) -> set[str]:
+        """Ids of generations that are neither read nor being built (or were a moment ago)."""
+        client = self._link.client
+        found: set[str] = set()
+        cursor = 0
+        while True:
+            cursor, names = await self._link.call(client.scan(cursor, keys.PART_KEYS, _SCAN))
+            found.update(id_ for name in names if (id_ := keys.generation_of(str(name))))
+            if cursor == 0:
+                break
+        used = await self._link.call(client.mget(keys.GENERATION, keys.REBUILD))
+        return found.difference(used) if used[0] else set()
+
+    async def _drop_matching(self, pattern: str) -> int:
+        client = self._link.client
+        cursor, dropped = 0, 0
+        while True:
+            cursor, names = await self._link.call(client.scan(cursor, pattern, _SCAN))
+            if names:
+                dropped += int(await self._link.call(client.unlink(*names)))
+            if cursor == 0:
+                return dropped

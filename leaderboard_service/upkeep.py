@@ -1,0 +1,76 @@
+"""What the boards in Redis need besides changes: time passes, pointers move, keys are left."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from leaderboard_service.breaker import RedisBreaker
+from leaderboard_service.domain.board import Floors
+from leaderboard_service.store.boards import BoardWriter
+from leaderboard_service.store.client import RedisUnavailable
+from leaderboard_service.store.generations import Generations
+from leaderboard_service.store.keys import Generation
+
+log = structlog.get_logger(__name__)
+
+_POINTER_S = 0.5
+_FLOORS_S = 60.0
+_SWEEP_S = 600.0
+
+
+class Upkeep:
+    """Looks up which generation is read, twice a second, since another process may swap; drops
+    boards of periods that are over and no longer kept; and deletes keys of dead generations.
+    """
+
+    def __init__(
+        self,
+        writer: BoardWriter,
+        generations: Generations,
+        breaker: RedisBreaker,
+        *,
+        wanted_floors: Callable[[], Floors],
+    ) -> None:
+        self._writer = writer
+        self._generations = generations
+        self._breaker = breaker
+        self._wanted_floors = wanted_floors
+        self._orphans: set[str] = set()
+
+    async def run(self) -> None:
+        """Does all three in their turns, for ever."""
+        floors_at = sweep_at = 0.0
+        while True:
+            await self._breaker.wait_closed()
+            try:
+                await self._generations.refresh()
+                now = time.monotonic()
+                if now >= floors_at and self._generations.current:
+                    await self.raise_floors()
+                    floors_at = now + _FLOORS_S
+                if now >= sweep_at:
+                    await self.sweep()
+                    sweep_at = now + _SWEEP_S
+            except RedisUnavailable as error:
+                self._breaker.trip(error)
+            except Exception:
+                log.exception("upkeep failed")
+            await asyncio.sleep(_POINTER_S)
+
+    async def raise_floors(self) -> None:
+        """Drops boards of periods that are no longer to be kept."""
+        generation = self._generations.current
+        if generation is not None:
+            dropped = await self._writer.raise_floors(generation, self._wanted_floors())
+            if dropped:
+                log.info("old periods dropped", boards=dropped)
+
+    async def sweep(self) -> None:
+        """Deletes generations that were nobody's at the last sweep already."""
+        orphans = await self._generations.orphans()
+        for id_ in orphans & self._orphans:
+            dropped = await self._generations.drop(Generation(id_))
+            log.info("dead generation deleted", generation=id_, keys=dropped)
+        self._orphans = orphans

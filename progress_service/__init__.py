@@ -1,0 +1,1 @@
+"""ProgressService: owns PostgreSQL and decides what was earned."""

@@ -1,0 +1,180 @@
+"""Commits concurrent submissions and awards in groups, each with its own outcome.
+
+A commit costs the same for one as for many, so whatever has arrived while the writers were
+busy goes into the next group. A user has at most one command under way; further ones wait
+their turn, in order of arrival.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service import metrics
+from progress_service.store.database import Database
+from progress_service.store.recorder import Command, Outcome, Recorded, Recorder
+from shared.errors import LaurelError, ResourceExhausted, Unavailable
+from shared.logging import request_id
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    command: Command
+    call_id: str
+    answer: "asyncio.Future[Outcome]"
+
+
+@dataclass(slots=True)
+class GroupCommitter:
+    """`record` from any number of calls; `run` in the background."""
+
+    database: Database
+    recorder: Recorder
+    on_commit: Callable[[], None]
+    group_size: int
+    writers: int
+    queue_size: int
+    _by_user: dict[str, deque[_Waiting]] = field(default_factory=dict)
+    _ready: deque[str] = field(default_factory=deque)
+    _count: int = 0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def record(self, command: Command) -> Recorded:
+        """The command's outcome once it is committed.
+
+        Raises what refused it; ResourceExhausted (QUEUE_FULL) when too many wait. A caller
+        that goes away before its turn leaves no trace; later, the command may be recorded.
+        """
+        if self._count >= self.queue_size:
+            raise ResourceExhausted(
+                "QUEUE_FULL", "Too many submissions are waiting.", retry_delay_s=0.5
+            )
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        waiting = self._by_user.get(command.user_id)
+        if waiting is None:
+            waiting = self._by_user[command.user_id] = deque()
+            self._ready.append(command.user_id)
+        waiting.append(_Waiting(command, request_id.get(), answer))
+        self._count += 1
+        metrics.COMMANDS_WAITING.set(self._count)
+        self._wake.set()
+        outcome = await answer
+        if isinstance(outcome, Recorded):
+            return outcome
+        raise outcome
+
+    async def run(self) -> None:
+        """Commits groups until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self.writers):
+                tasks.create_task(self._write_groups())
+
+    async def _write_groups(self) -> None:
+        while True:
+            while not self._ready:
+                self._wake.clear()
+                await self._wake.wait()
+            group = self._take()
+            try:
+                await self._commit(group)
+            finally:
+                self._release(group)
+
+    def _take(self) -> list[_Waiting]:
+        """The first command of each user whose turn it is; abandoned ones are dropped."""
+        group: list[_Waiting] = []
+        while self._ready and len(group) < self.group_size:
+            user_id = self._ready.popleft()
+            waiting = self._by_user[user_id]
+            while waiting and waiting[0].answer.done():
+                waiting.popleft()
+                self._count -= 1
+            if waiting:
+                group.append(waiting[0])
+            else:
+                del self._by_user[user_id]
+        return group
+
+    def _release(self, group: list[_Waiting]) -> None:
+        for one in group:
+            if not one.answer.done():
+                one.answer.cancel()
+            user_id = one.command.user_id
+            waiting = self._by_user[user_id]
+            waiting.popleft()
+            self._count -= 1
+            if waiting:
+                self._ready.append(user_id)
+            else:
+                del self._by_user[user_id]
+        metrics.COMMANDS_WAITING.set(self._count)
+        if self._ready:
+            self._wake.set()
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        if not group:
+            return
+        started = time.perf_counter()
+        try:
+            outcomes = await self._record([one.command for one in group])
+        except IntegrityError as error:
+            if len(group) > 1:
+                # One of them met a constraint that reading had not foretold: only it fails.
+                log.warning("group met a constraint; one by one", error=str(error.orig)[:200])
+                for one in group:
+                    await self._commit([one])
+                return
+            log.error("submission met a constraint", exc_info=error)
+            outcomes = [Unavailable("CONSTRAINT_VIOLATED", "A concurrent write was in the way.")]
+        except LaurelError as error:
+            outcomes = [error] * len(group)
+        except Exception as error:
+            log.error("group failed", commands=len(group), exc_info=error)
+            outcomes = [Unavailable("WRITE_FAILED", "The write failed; retry it.")] * len(group)
+        metrics.GROUP_SECONDS.observe(time.perf_counter() - started)
+        metrics.GROUP_COMMANDS.observe(len(group))
+        self.on_commit()
+        for one, outcome in zip(group, outcomes, strict=True):
+            report(one.command, outcome, one.call_id)
+            if not one.answer.done():
+                one.answer.set_result(outcome)
+
+    async def _record(self, commands: list[Command]) -> list[Outcome]:
+        async def work(connection: AsyncConnection) -> list[Outcome]:
+            return await self.recorder.record(connection, commands)
+
+        return await self.database.write(work)
+
+
+def report(command: Command, outcome: Outcome, call_id: str) -> None:
+    """Counts an outcome, and logs one line for each ledger entry that it wrote."""
+    if isinstance(outcome, LaurelError):
+        label = outcome.reason
+    else:
+        label = "replayed" if outcome.replayed else "recorded"
+        for entry in outcome.credited:
+            credit = entry.credit
+            metrics.CREDITED.labels(credit.metric).inc(credit.amount)
+            log.info(
+                "credited",
+                user_id=entry.user_id,
+                metric=credit.metric,
+                amount=credit.amount,
+                total_before=credit.total_before,
+                total_after=credit.total_after,
+                source=credit.source,
+                reference=credit.reference,
+                course_id=credit.course_id,
+                level_id=credit.level_id,
+                entry_id=entry.entry_id,
+                client_request_id=entry.request_id,
+                request_id=call_id,
+            )
+    metrics.COMMANDS.labels(command.kind.name.lower(), label).inc()

@@ -1,0 +1,109 @@
+"""Puts ProgressService together: the one place that knows which part needs which."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from progress_service.committer import GroupCommitter
+from progress_service.importer import Importer
+from progress_service.publisher import Publisher
+from progress_service.sequencer import Sequencer
+from progress_service.servicers.admin import ProgressAdminServicer
+from progress_service.servicers.catalog import CatalogServicer
+from progress_service.servicers.progress import ProgressServicer
+from progress_service.servicers.standings import StandingsServicer
+from progress_service.settings import ProgressSettings
+from progress_service.store.database import Database
+from progress_service.store.recorder import Recorder
+from shared.gen.laurel.progress.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    catalog_pb2,
+    catalog_pb2_grpc,
+    progress_pb2,
+    progress_pb2_grpc,
+)
+from shared.server import RpcServer, Service
+
+
+def now() -> datetime:
+    """The service's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class ProgressApp:
+    """The running parts; `serve` until `stopped` is set."""
+
+    settings: ProgressSettings
+    database: Database
+    server: RpcServer
+    committer: GroupCommitter
+    sequencer: Sequencer
+    publisher: Publisher
+
+    async def serve(self, stopped: asyncio.Event) -> None:
+        """Migrates, answers calls until `stopped`, drains, and closes everything."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.database.close)
+            await self.database.migrate()
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(part.run())
+                    for part in (self.committer, self.sequencer, self.publisher)
+                ]
+                await self.server.start()
+                await self.server.set_serving(True)
+                await stopped.wait()
+                await self.server.drain(self.settings.drain_seconds)
+                for task in background:
+                    task.cancel()
+
+
+def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
+    """Every part, connected; nothing is opened yet. `port` 0: any free one."""
+    server = RpcServer(
+        settings.bind_host, settings.progress_port if port is None else port
+    )
+    database = Database(settings)
+    zone = settings.zone
+    publisher = Publisher(database, settings.checkpoint_seconds, server.draining)
+    sequencer = Sequencer(
+        database, settings.sequencer_batch, settings.sequencer_lease_seconds, publisher.wake
+    )
+    recorder = Recorder(zone, now)
+    committer = GroupCommitter(
+        database,
+        recorder,
+        sequencer.wake,
+        settings.group_size,
+        settings.group_writers,
+        settings.queue_size,
+    )
+    importer = Importer(database, recorder, lambda: Recorder(zone, now), sequencer.wake)
+    progress = progress_pb2.DESCRIPTOR.services_by_name
+    for service in (
+        Service(
+            progress["ProgressService"],
+            progress_pb2_grpc.add_ProgressServiceServicer_to_server,
+            ProgressServicer(database, committer, publisher, zone, now),
+        ),
+        Service(
+            progress["StandingsService"],
+            progress_pb2_grpc.add_StandingsServiceServicer_to_server,
+            StandingsServicer(database, zone, now),
+        ),
+        Service(
+            catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+            catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
+            CatalogServicer(database, sequencer.wake),
+        ),
+        Service(
+            admin_pb2.DESCRIPTOR.services_by_name["ProgressAdminService"],
+            admin_pb2_grpc.add_ProgressAdminServiceServicer_to_server,
+            ProgressAdminServicer(database, importer, publisher, now()),
+        ),
+    ):
+        server.add(service)
+    return ProgressApp(settings, database, server, committer, sequencer, publisher)

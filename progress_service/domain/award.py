@@ -1,0 +1,84 @@
+"""Awards: credits from any source other than a level."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from progress_service.domain import bounds, request
+from progress_service.domain.ledger import LEVEL_SOURCE, Credit, checked
+from progress_service.domain.submission import request_id_violations, time_violations
+from shared.errors import FieldViolation, invalid_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """A credit as it was asked for; `reference` and `course_id` may be empty."""
+
+    user_id: str
+    metric: str
+    amount: int
+    source: str
+    reference: str
+    course_id: str
+    request_id: str
+    occurred_time: datetime | None = None
+
+    kind = request.RequestKind.AWARD
+
+    def fingerprint(self) -> bytes:
+        """Stands for the contents: all fields but the request id."""
+        return request.fingerprint(
+            self.user_id,
+            self.metric,
+            self.amount,
+            self.source,
+            self.reference,
+            self.course_id,
+            self.occurred_time and self.occurred_time.isoformat(),
+        )
+
+
+def check_request(award: Award, now: datetime) -> None:
+    """InvalidInput (INVALID_FIELD) that names every wrong field."""
+    violations = [*_violations(award, now)]
+    if violations:
+        raise invalid_fields(violations)
+
+
+def _violations(award: Award, now: datetime) -> Iterator[FieldViolation]:
+    for field, value in (
+        ("user_id", award.user_id),
+        ("metric", award.metric),
+        ("source", award.source),
+    ):
+        if not bounds.is_id(value):
+            yield FieldViolation(field, f"must be {bounds.ID_FORM}")
+    if award.source == LEVEL_SOURCE:
+        yield FieldViolation("source", f"{LEVEL_SOURCE} is the source of submissions alone")
+    if award.course_id and not bounds.is_id(award.course_id):
+        yield FieldViolation("course_id", f"must be empty or {bounds.ID_FORM}")
+    if not bounds.is_plain_text(award.reference, bounds.MAX_REFERENCE_CHARS):
+        yield FieldViolation("reference", "must be at most 128 printable characters")
+    if not 1 <= award.amount <= bounds.MAX_SCORE:
+        yield FieldViolation("amount", "must be 1 to 2^53 - 1")
+    yield from request_id_violations(award.request_id)
+    yield from time_violations(award.occurred_time, now)
+
+
+def judge(award: Award, totals: Mapping[str, int], already_credited: bool) -> Credit | None:
+    """The credit, or None when (user, metric, source, reference) was credited before.
+
+    Raises FailedPrecondition (TOTAL_TOO_LARGE).
+    """
+    if already_credited:
+        return None
+    return checked(
+        Credit(
+            metric=award.metric,
+            amount=award.amount,
+            source=award.source,
+            total_before=totals.get(award.metric, 0),
+            reference=award.reference,
+            course_id=award.course_id,
+        )
+    )

@@ -1,0 +1,39 @@
+"""Bounds of what may be stored; the contract's comments state the same numbers."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+MAX_SCORE = 2**53 - 1
+"""The largest total: a Redis score is a double, exact up to here."""
+
+ID_FORM = "1 to 64 of A-Z a-z 0-9 . _ : -"
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+MAX_NAME_CHARS = 100
+MAX_TITLE_CHARS = 200
+MAX_URL_CHARS = 512
+MAX_REFERENCE_CHARS = 128
+MAX_REASON_CHARS = 500
+MAX_QUESTIONS = 2**31 - 1
+MAX_LEVELS = 5_000
+MAX_TIME_SPENT = timedelta(days=366)
+
+EARLIEST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+MAX_AHEAD = timedelta(minutes=5)
+"""How far a device's clock may run ahead."""
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` may name a user, course, section, level, metric or source."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_request_id(text: str) -> bool:
+    """Whether `text` may be a request id: 1 to 128 printable ASCII characters, no spaces."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
+def is_plain_text(text: str, max_chars: int) -> bool:
+    """At most `max_chars` characters, none of them a control character."""
+    return len(text) <= max_chars and text.isprintable()

@@ -1,0 +1,239 @@
+"""Judging an attempt at a level: what it records, completes, opens and pays.
+
+References: Open edX's best-of-attempts grading; XP once per user and level, as in every
+game ledger. Nothing here looks at more than the attempt, the level and the learner's state.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from progress_service.domain import bounds, request
+from progress_service.domain.course import Course, Level
+from progress_service.domain.ledger import LEVEL_SOURCE, MARKS, XP, Credit, checked
+from progress_service.domain.scoring import is_pass, marks_of
+from shared.errors import (
+    FailedPrecondition,
+    FieldViolation,
+    InvalidInput,
+    invalid_fields,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An attempt as it was sent; `occurred_time` None: now."""
+
+    user_id: str
+    level_id: str
+    correct_answers: int | None
+    total_questions: int
+    time_spent_ms: int
+    request_id: str
+    occurred_time: datetime | None = None
+    without_xp: bool = False
+
+    kind = request.RequestKind.SUBMISSION
+
+    def fingerprint(self) -> bytes:
+        """Stands for the contents: all fields but the request id."""
+        return request.fingerprint(
+            self.user_id,
+            self.level_id,
+            self.correct_answers,
+            self.total_questions,
+            self.time_spent_ms,
+            self.occurred_time and self.occurred_time.isoformat(),
+            self.without_xp,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LevelState:
+    """A learner's stored progress at one level."""
+
+    best_marks: int = 0
+    attempts: int = 0
+    time_spent_ms: int = 0
+    complete_time: datetime | None = None
+    xp_earned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CourseState:
+    """A learner's stored sums over the levels of a course's version."""
+
+    levels_completed: int = 0
+    marks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerState:
+    """What judging needs to know. `rewarded`: the level has paid this user before."""
+
+    level: LevelState
+    course: CourseState
+    completed_neighbours: frozenset[str]
+    rewarded: bool
+    totals: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an attempt changes; written whole or not at all."""
+
+    marks: int
+    passed: bool
+    level: LevelState
+    course: CourseState
+    credits: tuple[Credit, ...]
+    rewarded: bool
+    unlocked_level_ids: tuple[str, ...]
+
+    @property
+    def xp_earned(self) -> int:
+        """XP that this attempt paid."""
+        return sum(credit.amount for credit in self.credits if credit.metric == XP)
+
+
+def check_request(submission: Submission, now: datetime) -> None:
+    """InvalidInput (INVALID_FIELD, or INVALID_SCORE when the score alone is wrong)."""
+    violations = [*_field_violations(submission, now)]
+    scores = [*_score_violations(submission)]
+    if scores and not violations:
+        raise InvalidInput("INVALID_SCORE", scores[0].description, violations=scores)
+    if violations:
+        raise invalid_fields([*violations, *scores])
+
+
+def _field_violations(submission: Submission, now: datetime) -> Iterator[FieldViolation]:
+    for field, value in (("user_id", submission.user_id), ("level_id", submission.level_id)):
+        if not bounds.is_id(value):
+            yield FieldViolation(field, f"must be {bounds.ID_FORM}")
+    yield from request_id_violations(submission.request_id)
+    if not 0 <= submission.time_spent_ms <= bounds.MAX_TIME_SPENT.total_seconds() * 1000:
+        yield FieldViolation("time_spent", "must be 0 to 366 days")
+    yield from time_violations(submission.occurred_time, now)
+
+
+def request_id_violations(request_id: str) -> Iterator[FieldViolation]:
+    """What is wrong with a request id."""
+    if not bounds.is_request_id(request_id):
+        yield FieldViolation("request_id", "must be 1 to 128 printable ASCII characters")
+
+
+def time_violations(occurred_time: datetime | None, now: datetime) -> Iterator[FieldViolation]:
+    """What is wrong with the time at which something is said to have happened."""
+    if occurred_time is None:
+        return
+    if occurred_time > now + bounds.MAX_AHEAD:
+        yield FieldViolation("occurred_time", "must not be more than 5 minutes ahead")
+    if occurred_time < bounds.EARLIEST_TIME:
+        yield FieldViolation("occurred_time", "must not be before the year 2000")
+
+
+def _score_violations(submission: Submission) -> Iterator[FieldViolation]:
+    if submission.total_questions < 1:
+        yield FieldViolation("total_questions", "must be at least 1")
+    if submission.correct_answers is None:
+        yield FieldViolation("correct_answers", "must be set")
+    elif not 0 <= submission.correct_answers <= max(submission.total_questions, 0):
+        yield FieldViolation("correct_answers", "must be 0 to total_questions")
+
+
+def check_level(submission: Submission, course: Course) -> None:
+    """InvalidInput (INVALID_SCORE) when the level asks another number of questions;
+    FailedPrecondition (COURSE_ARCHIVED)."""
+    level = course.levels[submission.level_id]
+    if course.archived:
+        raise FailedPrecondition(
+            "COURSE_ARCHIVED",
+            "The course is archived and takes no submissions.",
+            metadata={"course_id": course.course_id},
+        )
+    if level.question_count and submission.total_questions != level.question_count:
+        text = f"must be {level.question_count}, the level's question_count"
+        raise InvalidInput(
+            "INVALID_SCORE",
+            f"total_questions: {text}",
+            violations=[FieldViolation("total_questions", text)],
+        )
+
+
+def judge(
+    submission: Submission, course: Course, state: LearnerState, moment: datetime
+) -> Judgement:
+    """Judges a checked submission that was made at `moment`.
+
+    Raises FailedPrecondition: LEVEL_LOCKED (metadata `missing_level_ids`), TOTAL_TOO_LARGE.
+    A level that was completed stays so, and stays open.
+    """
+    level = course.levels[submission.level_id]
+    _check_unlocked(course, level, state)
+    correct = submission.correct_answers or 0
+    marks = marks_of(level.max_marks, correct, submission.total_questions)
+    passed = is_pass(correct, submission.total_questions, level.pass_ratio)
+    before = state.level
+    completes = passed and before.complete_time is None
+    pays = passed and not state.rewarded and not submission.without_xp
+    credits = tuple(_credits(level, course.course_id, marks, pays, state))
+    xp = sum(credit.amount for credit in credits if credit.metric == XP)
+    best = max(before.best_marks, marks)
+    return Judgement(
+        marks=marks,
+        passed=passed,
+        level=LevelState(
+            best_marks=best,
+            attempts=before.attempts + 1,
+            time_spent_ms=before.time_spent_ms + submission.time_spent_ms,
+            complete_time=moment if completes else before.complete_time,
+            xp_earned=before.xp_earned + xp,
+        ),
+        course=CourseState(
+            levels_completed=state.course.levels_completed + completes,
+            marks=state.course.marks + best - before.best_marks,
+        ),
+        credits=credits,
+        rewarded=pays,
+        unlocked_level_ids=course.unlocked_by(level.level_id, state.completed_neighbours)
+        if completes
+        else (),
+    )
+
+
+def _check_unlocked(course: Course, level: Level, state: LearnerState) -> None:
+    if state.level.complete_time is not None:
+        return
+    missing = course.missing(level.level_id, state.completed_neighbours)
+    if missing:
+        raise FailedPrecondition(
+            "LEVEL_LOCKED",
+            f"{level.level_id} is locked until {', '.join(missing[:5])} "
+            f"{'is' if len(missing) == 1 else 'are'} completed.",
+            metadata={
+                "level_id": level.level_id,
+                "missing_level_ids": ",".join(missing[:20]),
+                "missing_count": str(len(missing)),
+            },
+        )
+
+
+def _credits(
+    level: Level, course_id: str, marks: int, pays: bool, state: LearnerState
+) -> Iterator[Credit]:
+    amounts: list[tuple[str, int]] = []
+    if pays:
+        amounts += [(XP, level.xp_reward), *((r.metric, r.amount) for r in level.rewards)]
+    amounts.append((MARKS, marks - state.level.best_marks))
+    for metric, amount in amounts:
+        if amount > 0:
+            yield checked(
+                Credit(
+                    metric=metric,
+                    amount=amount,
+                    source=LEVEL_SOURCE,
+                    total_before=state.totals.get(metric, 0),
+                    course_id=course_id,
+                    level_id=level.level_id,
+                )
+            )

@@ -1,0 +1,53 @@
+"""A user's profile."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from progress_service.domain import bounds
+from shared.errors import FieldViolation, invalid_fields
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """`time_zone` empty: the deployment's; `hidden`: keeps the score, leaves the boards."""
+
+    user_id: str
+    display_name: str = ""
+    avatar_url: str = ""
+    time_zone: str = ""
+    hidden: bool = False
+
+
+def check(user: User) -> None:
+    """InvalidInput (INVALID_FIELD) that names every wrong field."""
+    violations = [*_violations(user)]
+    if violations:
+        raise invalid_fields(violations)
+
+
+def _violations(user: User) -> Iterator[FieldViolation]:
+    if not bounds.is_id(user.user_id):
+        yield FieldViolation("user.user_id", f"must be {bounds.ID_FORM}")
+    if not bounds.is_plain_text(user.display_name, bounds.MAX_NAME_CHARS):
+        yield FieldViolation("user.display_name", "must be at most 100 printable characters")
+    url = user.avatar_url
+    if url and not (
+        url.startswith("https://")
+        and len(url) <= bounds.MAX_URL_CHARS
+        and url.isascii()
+        and url.isprintable()
+        and " " not in url
+    ):
+        yield FieldViolation("user.avatar_url", "must be an https URL of at most 512 characters")
+    if user.time_zone and not is_zone(user.time_zone):
+        yield FieldViolation("user.time_zone", 'must be an IANA time zone such as "Asia/Jakarta"')
+
+
+def is_zone(name: str) -> bool:
+    """Whether `name` is an IANA zone that this system knows."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True

@@ -1,0 +1,203 @@
+"""ImportProgress: many attempts and awards over one stream, in batches.
+
+Each message is one batch and gets one answer. A batch is written in rounds, each a group of
+different users, so that one user's items keep their order. Nothing is kept between batches
+but counts, so memory stays flat; running an import again replays what was recorded.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service.committer import report
+from progress_service.domain.course import Course
+from progress_service.domain.ledger import XP
+from progress_service.domain.user import User
+from progress_service.store import active_days, course_edits, users
+from progress_service.store.database import Database
+from progress_service.store.recorder import Command, Outcome, Recorder
+from shared.errors import LaurelError
+from shared.logging import request_id
+
+ROUND_SIZE = 500
+MAX_ERRORS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ImportBatch:
+    """One message's contents. A command that could not be decoded is the error instead."""
+
+    users: Sequence[User] = ()
+    courses: Sequence[Course] = ()
+    commands: Sequence[Command | LaurelError] = ()
+    request_ids: Sequence[str] = ()
+    active_days: Sequence[tuple[str, date]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A command that was refused; `index` counts across the whole import, from 0."""
+
+    index: int
+    request_id: str
+    error: LaurelError
+
+
+@dataclass(slots=True)
+class ImportCounts:
+    """So far, over the whole import."""
+
+    received: int = 0
+    recorded: int = 0
+    replayed: int = 0
+    rejected: int = 0
+    xp_credited: int = 0
+
+
+class _Writer(Protocol):
+    async def put(self, batch: ImportBatch) -> None: ...
+
+    async def record(self, commands: Sequence[Command]) -> list[Outcome]: ...
+
+
+@dataclass
+class Importer:
+    """Opens imports; `on_commit` is called after each round that was committed."""
+
+    database: Database
+    recorder: Recorder
+    dry_run_recorder: Callable[[], Recorder]
+    on_commit: Callable[[], None]
+
+    @asynccontextmanager
+    async def open(self, *, dry_run: bool) -> "AsyncIterator[Import]":
+        """An import. A dry run is one transaction, rolled back at its end: what comes later
+        in the stream sees what came before, and nothing remains. It holds the rows of its
+        users meanwhile, and PostgreSQL ends it when it is silent for 30 s."""
+        if not dry_run:
+            yield Import(_Committing(self.database, self.recorder, self.on_commit))
+            return
+        async with self.database.transaction() as connection:
+            try:
+                yield Import(_RollingBack(connection, self.dry_run_recorder()), dry_run=True)
+            finally:
+                await connection.rollback()
+
+
+@dataclass
+class Import:
+    """One stream's import."""
+
+    _writer: _Writer
+    dry_run: bool = False
+    counts: ImportCounts = field(default_factory=ImportCounts)
+
+    async def apply(self, batch: ImportBatch) -> list[Rejection]:
+        """Writes one batch; its rejections, in their order. Users come first, then courses.
+
+        Raises InvalidInput when a user or a course is wrong; then nothing of the batch but
+        earlier rounds is written, and the import can be run again.
+        """
+        await self._writer.put(batch)
+        first = self.counts.received
+        rejections: list[Rejection] = []
+        outcomes: dict[int, Outcome] = {
+            n: one for n, one in enumerate(batch.commands) if isinstance(one, LaurelError)
+        }
+        for numbers in _rounds(batch.commands):
+            commands = [one for n in numbers if not isinstance(one := batch.commands[n], LaurelError)]
+            for n, outcome in zip(numbers, await self._writer.record(commands), strict=True):
+                outcomes[n] = outcome
+                if not self.dry_run:
+                    report(commands[numbers.index(n)], outcome, request_id.get())
+        for n in range(len(batch.commands)):
+            outcome = outcomes[n]
+            if isinstance(outcome, LaurelError):
+                rejections.append(Rejection(first + n, batch.request_ids[n], outcome))
+            self._count(outcome)
+        return rejections
+
+    def _count(self, outcome: Outcome) -> None:
+        counts = self.counts
+        counts.received += 1
+        if isinstance(outcome, LaurelError):
+            counts.rejected += 1
+        elif outcome.replayed:
+            counts.replayed += 1
+        else:
+            counts.recorded += 1
+            counts.xp_credited += sum(
+                entry.credit.amount for entry in outcome.credited if entry.credit.metric == XP
+            )
+
+
+def _rounds(commands: Sequence[Command | LaurelError]) -> Iterator[list[int]]:
+    """The commands' numbers in groups of different users, each user's in their order."""
+    rounds: list[list[int]] = []
+    seen: dict[str, int] = {}
+    for n, command in enumerate(commands):
+        if isinstance(command, LaurelError):
+            continue
+        turn = seen.get(command.user_id, 0)
+        while turn < len(rounds) and len(rounds[turn]) >= ROUND_SIZE:
+            turn += 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(n)
+        seen[command.user_id] = turn + 1
+    yield from rounds
+
+
+@dataclass
+class _Committing:
+    """Commits users and courses of a batch together, and each round."""
+
+    database: Database
+    recorder: Recorder
+    on_commit: Callable[[], None]
+
+    async def put(self, batch: ImportBatch) -> None:
+        if batch.users or batch.courses or batch.active_days:
+
+            async def work(connection: AsyncConnection) -> None:
+                await _put(connection, batch)
+
+            await self.database.write(work)
+            self.on_commit()
+
+    async def record(self, commands: Sequence[Command]) -> list[Outcome]:
+        async def work(connection: AsyncConnection) -> list[Outcome]:
+            return await self.recorder.record(connection, commands)
+
+        outcomes = await self.database.write(work)
+        self.on_commit()
+        return outcomes
+
+
+@dataclass
+class _RollingBack:
+    """Works in the one transaction of a dry run."""
+
+    connection: AsyncConnection
+    recorder: Recorder
+
+    async def put(self, batch: ImportBatch) -> None:
+        await _put(self.connection, batch)
+
+    async def record(self, commands: Sequence[Command]) -> list[Outcome]:
+        return await self.recorder.record(self.connection, commands)
+
+
+async def _put(connection: AsyncConnection, batch: ImportBatch) -> None:
+    if batch.users:
+        await users.put(connection, batch.users)
+    for course in batch.courses:
+        await course_edits.put_course(connection, course)
+    if batch.active_days:
+        await active_days.add(connection, batch.active_days)
+
+

@@ -1,0 +1,31 @@
+"""Prometheus metrics of ProgressService, beside those of the RPC layer."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+GROUP_COMMANDS = Histogram(
+    "laurel_group_commands",
+    "Submissions and awards that were committed together.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+)
+GROUP_SECONDS = Histogram("laurel_group_seconds", "Time to commit a group.", buckets=_SECONDS)
+COMMANDS_WAITING = Gauge("laurel_commands_waiting", "Submissions and awards not yet in a group.")
+COMMANDS = Counter(
+    "laurel_commands_total",
+    "Submissions and awards by outcome: recorded, replayed, or the reason of the refusal.",
+    ["kind", "outcome"],
+)
+CREDITED = Counter("laurel_credited_total", "Amounts credited, by metric.", ["metric"])
+
+SEQUENCER_CHANGES = Counter("laurel_sequencer_changes_total", "Changes numbered and folded.")
+SEQUENCER_BATCHES = Counter("laurel_sequencer_batches_total", "Batches numbered and folded.")
+SEQUENCER_SECONDS = Histogram(
+    "laurel_sequencer_batch_seconds", "Time to number and fold a batch.", buckets=_SECONDS
+)
+SEQUENCER_FAILURES = Counter("laurel_sequencer_failures_total", "Batches that failed.")
+TENURES = Counter("laurel_sequencer_tenures_total", "Times this process took the numbering over.")
+HEAD_SEQUENCE = Gauge("laurel_head_sequence", "The newest number that this process has given.")
+
+WATCHERS = Gauge("laurel_watchers", "Streams of WatchXpDeltas.")
+PUBLISHED_CHANGES = Counter("laurel_published_changes_total", "Changes sent to watchers.")

@@ -1,0 +1,134 @@
+"""WatchXpDeltas: the history from a position on, then each change as it is numbered.
+
+Guarantees to a watcher: ascending order, no gap, no repetition; a typed error instead of
+any of them. What is sent is read from the table for each watcher, one message at a time,
+so a slow one costs a cursor and what gRPC buffers for it, and nothing is queued here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import structlog
+
+from progress_service import metrics
+from progress_service.servicers.codec import change_message, position_message
+from progress_service.store import history
+from progress_service.store.database import Database
+from progress_service.store.history import CHANNEL, Head, Position
+from shared.errors import FailedPrecondition, Unavailable
+from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasResponse
+
+log = structlog.get_logger(__name__)
+
+MAX_CHANGES = 1_000
+_RECONNECT_S = 1.0
+
+Write = Callable[[WatchXpDeltasResponse], Awaitable[None]]
+
+
+@dataclass
+class Publisher:
+    """`watch` for each stream; `run` in the background hears of other replicas' batches."""
+
+    database: Database
+    checkpoint_s: float
+    draining: asyncio.Event
+    watchers: int = 0
+    _numbered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """The history has grown."""
+        self._numbered.set()
+        self._numbered = asyncio.Event()
+
+    async def run(self) -> None:
+        """LISTENs until cancelled. Only speeds watchers up: they also look by themselves."""
+        while True:
+            try:
+                await self._listen()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log.warning("LISTEN interrupted", error=type(error).__name__)
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def _listen(self) -> None:
+        connection = await self.database.connect()
+        closed = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: closed.set())
+            await connection.add_listener(CHANNEL, lambda *_: self.wake())
+            self.wake()
+            await closed.wait()
+        finally:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await connection.close(timeout=2)
+
+    async def watch(self, after: Position, write: Write) -> None:
+        """Sends everything after `after`, then what follows, until the caller goes away.
+
+        Raises as `history.check_position` and `history.read_changes` say; Unavailable
+        (DRAINING) when this server shuts down.
+        """
+        self.watchers += 1
+        metrics.WATCHERS.set(self.watchers)
+        try:
+            await self._send(after, write)
+        finally:
+            self.watchers -= 1
+            metrics.WATCHERS.set(self.watchers)
+
+    async def _send(self, after: Position, write: Write) -> None:
+        sent = after
+        while not self.draining.is_set():
+            numbered = self._numbered
+            rows, head = await self._read(sent)
+            if rows:
+                sent = Position(head.position.epoch, rows[-1].sequence)
+                metrics.PUBLISHED_CHANGES.inc(len(rows))
+            else:
+                sent = Position(head.position.epoch, sent.sequence)
+            await write(_message(rows, sent, head))
+            if sent.sequence == head.position.sequence:
+                await self._wait(numbered)
+        raise Unavailable("DRAINING", "This server is shutting down; connect again.")
+
+    async def _read(self, after: Position) -> tuple[list[Any], Head]:
+        async with self.database.read() as connection:
+            await history.check_position(connection, after)
+            head = await history.read_head(connection)
+            rows = await history.read_changes(
+                connection, after.sequence, head.position.sequence, MAX_CHANGES
+            )
+        if rows and rows[-1].sequence - after.sequence != len(rows):
+            raise FailedPrecondition(
+                "HISTORY_DAMAGED", "The stored history has a gap; it is not sent on."
+            )
+        return list(rows), head
+
+    async def _wait(self, numbered: asyncio.Event) -> None:
+        """Until the history grows, the server drains, or a checkpoint is due."""
+        tasks = [
+            asyncio.ensure_future(numbered.wait()),
+            asyncio.ensure_future(self.draining.wait()),
+        ]
+        try:
+            await asyncio.wait(
+                tasks, timeout=self.checkpoint_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _message(rows: list[Any], through: Position, head: Head) -> WatchXpDeltasResponse:
+    message = WatchXpDeltasResponse(
+        changes=[change_message(row) for row in rows],
+        through=position_message(through),
+        head_sequence=head.position.sequence,
+    )
+    message.send_time.FromDatetime(datetime.now(UTC))
+    return message

@@ -1,0 +1,108 @@
+"""Numbers committed changes 1, 2, 3… and folds them into standings, one replica at a time."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service import metrics
+from progress_service.store import history
+from progress_service.store.database import Database, is_connection_loss
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 0.05
+"""How long a change of another replica's writer may lie unseen; our own wake us."""
+_MAX_PAUSE_S = 5.0
+
+
+@dataclass
+class Sequencer:
+    """`run` in the background; `wake` after every commit of this process.
+
+    Its database connection is its own: when that is lost, so is the tenure, for the database
+    that answers next may be one that was restored.
+    """
+
+    database: Database
+    batch_size: int
+    lease_s: float
+    on_numbered: Callable[[], None]
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _renew_at: float = 0.0
+
+    def wake(self) -> None:
+        """There may be something to number."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Numbers until cancelled; after a failure, again with growing pauses."""
+        pause = _POLL_S
+        while True:
+            try:
+                async with self.database.engine.connect() as connection:
+                    await self._hold_tenure(connection)
+            except Exception as error:
+                metrics.SEQUENCER_FAILURES.inc()
+                if is_connection_loss(error):
+                    log.warning("sequencer lost the database", error=type(error).__name__)
+                else:
+                    log.error("sequencer failed", exc_info=error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _MAX_PAUSE_S)
+
+    async def _hold_tenure(self, connection: AsyncConnection) -> None:
+        """Works on one connection for as long as it lives."""
+        holder = uuid4()
+        self._renew_at = 0.0
+        standing_by = False
+        while True:
+            self._woken.clear()
+            batch = await self._turn(connection, holder)
+            if batch is None:
+                await self._idle()
+                continue
+            if batch.held_by_other:
+                if not standing_by:
+                    log.info("another replica numbers; standing by")
+                standing_by = True
+                await asyncio.sleep(min(self.lease_s / 4, 1.0))
+                continue
+            standing_by = False
+            if batch.began_tenure:
+                metrics.TENURES.inc()
+                log.info("began to number", head=batch.head)
+            self._renew_at = time.monotonic() + self.lease_s / 3
+            if batch.count:
+                metrics.HEAD_SEQUENCE.set(batch.head)
+                self.on_numbered()
+            else:
+                await self._idle()
+
+    async def _turn(self, connection: AsyncConnection, holder: UUID) -> history.Batch | None:
+        """One batch; None when nothing waits and the lease need not be renewed yet."""
+        if time.monotonic() < self._renew_at:
+            async with connection.begin():
+                if not await history.anything_waits(connection):
+                    return None
+        started = time.perf_counter()
+        async with connection.begin():
+            batch = await history.number_batch(
+                connection, holder, self.batch_size, self.lease_s
+            )
+        if batch.count:
+            metrics.SEQUENCER_SECONDS.observe(time.perf_counter() - started)
+            metrics.SEQUENCER_BATCHES.inc()
+            metrics.SEQUENCER_CHANGES.inc(batch.count)
+        return batch
+
+    async def _idle(self) -> None:
+        try:
+            async with asyncio.timeout(_POLL_S):
+                await self._woken.wait()
+        except TimeoutError:
+            pass

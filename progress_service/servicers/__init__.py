@@ -1,0 +1,1 @@
+"""Protobuf to domain and back; one file per gRPC service."""

@@ -1,0 +1,130 @@
+"""CatalogService: users, courses, metrics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from grpc import aio
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service.domain import bounds, metric, user
+from progress_service.servicers import codec, list_token
+from progress_service.servicers.catalog_codec import (
+    course_message,
+    course_of,
+    metric_message,
+    metric_of,
+    user_message,
+    user_of,
+)
+from progress_service.store import course_edits, courses, metric_catalog, users
+from progress_service.store.database import Database
+from progress_service.store.recorder import course_not_found, user_not_found
+from shared.errors import Unimplemented, invalid_field
+from shared.gen.laurel.progress.v1 import catalog_pb2 as pb
+from shared.gen.laurel.progress.v1 import catalog_pb2_grpc
+
+Context = aio.ServicerContext[Any, Any]
+
+
+@dataclass
+class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
+    """Decodes, calls one thing, encodes."""
+
+    database: Database
+    on_commit: Callable[[], None]
+
+    async def PutUser(self, request: pb.PutUserRequest, context: Context) -> pb.PutUserResponse:
+        profile = user_of(request.user)
+        user.check(profile)
+
+        async def work(connection: AsyncConnection) -> None:
+            await users.put(connection, [profile])
+
+        await self.database.write(work)
+        self.on_commit()
+        return pb.PutUserResponse(user=user_message(profile))
+
+    async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
+        user_id = codec.required_id(request.user_id, "user_id")
+        async with self.database.read() as connection:
+            found = await users.get(connection, user_id)
+        if found is None:
+            raise user_not_found(user_id)
+        return pb.GetUserResponse(user=user_message(found))
+
+    async def ListUsers(
+        self, request: pb.ListUsersRequest, context: Context
+    ) -> pb.ListUsersResponse:
+        if not bounds.is_plain_text(request.prefix, bounds.MAX_NAME_CHARS):
+            raise invalid_field("prefix", "must be at most 100 printable characters")
+        size = codec.page_size(request.page_size)
+        after = list_token.decode(request.page_token, "users", (request.prefix,))
+        async with self.database.read() as connection:
+            found = await users.load_page(connection, request.prefix, after, size + 1)
+        response = pb.ListUsersResponse(users=[user_message(one) for one in found[:size]])
+        if len(found) > size:
+            last = found[size - 1].user_id
+            response.next_page_token = list_token.encode("users", (request.prefix,), last)
+        return response
+
+    async def PutCourse(
+        self, request: pb.PutCourseRequest, context: Context
+    ) -> pb.PutCourseResponse:
+        if request.validate_only:
+            raise Unimplemented("UNIMPLEMENTED", "validate_only is not offered by this server.")
+        course = course_of(request.course)
+
+        async def work(connection: AsyncConnection) -> course_edits.CourseEdit:
+            return await course_edits.put_course(connection, course)
+
+        edit = await self.database.write(work)
+        return pb.PutCourseResponse(
+            course=course_message(edit.course),
+            users_affected=edit.users_affected,
+            users_newly_locked=edit.users_newly_locked,
+            users_newly_unlocked=edit.users_newly_unlocked,
+            users_completion_changed=edit.users_completion_changed,
+        )
+
+    async def GetCourse(
+        self, request: pb.GetCourseRequest, context: Context
+    ) -> pb.GetCourseResponse:
+        course_id = codec.required_id(request.course_id, "course_id")
+        async with self.database.read() as connection:
+            found = await courses.load(connection, [course_id])
+        if course_id not in found:
+            raise course_not_found(course_id)
+        return pb.GetCourseResponse(course=course_message(found[course_id]))
+
+    async def ListCourses(
+        self, request: pb.ListCoursesRequest, context: Context
+    ) -> pb.ListCoursesResponse:
+        size = codec.page_size(request.page_size)
+        after = list_token.decode(request.page_token, "courses", ())
+        async with self.database.read() as connection:
+            found = await courses.load_page(connection, after, size + 1)
+        response = pb.ListCoursesResponse(courses=[course_message(one) for one in found[:size]])
+        if len(found) > size:
+            last = found[size - 1].course_id
+            response.next_page_token = list_token.encode("courses", (), last)
+        return response
+
+    async def PutMetric(
+        self, request: pb.PutMetricRequest, context: Context
+    ) -> pb.PutMetricResponse:
+        wanted = metric_of(request.metric)
+        metric.check(wanted)
+
+        async def work(connection: AsyncConnection) -> None:
+            await metric_catalog.put(connection, wanted)
+
+        await self.database.write(work)
+        return pb.PutMetricResponse(metric=metric_message(wanted))
+
+    async def ListMetrics(
+        self, request: pb.ListMetricsRequest, context: Context
+    ) -> pb.ListMetricsResponse:
+        async with self.database.read() as connection:
+            found = await metric_catalog.load_all(connection)
+        return pb.ListMetricsResponse(metrics=[metric_message(one) for one in found])

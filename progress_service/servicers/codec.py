@@ -1,0 +1,119 @@
+"""Protobuf to domain and back, where several servicers need it."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from progress_service.domain import bounds
+from progress_service.store.history import Position
+from progress_service.store.ledger_write import PROFILE_CHANGE, XP_DELTA
+from shared.errors import invalid_field
+from shared.gen.laurel.progress.v1 import progress_pb2
+from shared.gen.laurel.types.v1 import types_pb2
+from shared.periods import Window
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WINDOWS_OF_MASK = {
+    mask: [types_pb2.Window.ValueType(window) for window in Window if mask & (1 << window)]
+    for mask in range(64)
+}
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """An aware datetime as a Timestamp, to the microsecond."""
+    since = moment - _EPOCH
+    return Timestamp(
+        seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000
+    )
+
+
+def moment(stamp: Timestamp, field: str) -> datetime:
+    """A Timestamp as an aware datetime; InvalidInput when it is none."""
+    try:
+        return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1_000)
+    except OverflowError:
+        raise invalid_field(field, "is not a time") from None
+
+
+def milliseconds(duration: Duration) -> int:
+    """A Duration in whole milliseconds, rounded toward zero."""
+    return duration.seconds * 1_000 + int(duration.nanos / 1_000_000)
+
+
+def duration(ms: int) -> Duration:
+    """Milliseconds as a Duration."""
+    return Duration(seconds=ms // 1_000, nanos=ms % 1_000 * 1_000_000)
+
+
+def page_size(asked: int) -> int:
+    """0: 50; more than 500: 500; negative: InvalidInput."""
+    if asked < 0:
+        raise invalid_field("page_size", "must not be negative")
+    return min(asked, MAX_PAGE_SIZE) or DEFAULT_PAGE_SIZE
+
+
+def required_id(value: str, field: str) -> str:
+    """The id itself; InvalidInput when it is malformed or empty."""
+    if not bounds.is_id(value):
+        raise invalid_field(field, f"must be {bounds.ID_FORM}")
+    return value
+
+
+def position_message(position: Position) -> types_pb2.Position:
+    """A position for the wire."""
+    return types_pb2.Position(epoch=position.epoch, sequence=position.sequence)
+
+
+def change_message(row: Any) -> progress_pb2.Change:
+    """A row of `changes` for the wire."""
+    change = progress_pb2.Change(
+        sequence=row.sequence, numbered_time=timestamp(row.numbered_time)
+    )
+    if row.kind == XP_DELTA:
+        change.xp_delta.MergeFrom(
+            progress_pb2.XpDelta(
+                entry_id=str(row.entry_id),
+                user_id=row.user_id,
+                metric=row.metric,
+                amount=row.amount,
+                course_id=row.course_id,
+                occurred_time=timestamp(row.occurred_time),
+                source=row.source,
+                occurred_date=row.occurred_date.isoformat(),
+                windows=_WINDOWS_OF_MASK[row.windows],
+            )
+        )
+    elif row.kind == PROFILE_CHANGE:
+        change.profile_change.MergeFrom(
+            progress_pb2.ProfileChange(
+                user_id=row.user_id,
+                display_name=row.display_name,
+                avatar_url=row.avatar_url,
+                hidden=row.hidden,
+            )
+        )
+    else:
+        raise AssertionError(f"change of unknown kind {row.kind}")
+    return change
+
+
+def civil_date(text: str, field: str) -> date:
+    """An ISO date such as "2026-11-20"; InvalidInput otherwise."""
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise invalid_field(field, 'must be a date like "2026-11-20"')
+
+
+def number_id(text: str, field: str) -> int:
+    """The id of an attempt or entry; InvalidInput when it is not one that this service gives."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise invalid_field(field, "must be an id that this service gave")
+    return int(text)

@@ -1,0 +1,197 @@
+"""StandingsService: PostgreSQL's own boards, for rebuilding, checking and falling back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from grpc import aio
+
+from progress_service.domain.ledger import XP
+from progress_service.servicers import codec
+from progress_service.store import standings
+from progress_service.store.database import Database
+from progress_service.store.history import Head, read_head
+from progress_service.store.snapshot import Profile, Spool
+from progress_service.store.standings import BoardKey, Standing
+from shared import page_token
+from shared.errors import Unimplemented, invalid_field
+from shared.gen.laurel.progress.v1 import progress_pb2 as pb
+from shared.gen.laurel.progress.v1 import progress_pb2_grpc
+from shared.gen.laurel.types.v1 import types_pb2
+from shared.page_token import PageToken
+from shared.periods import Window, parse_period, period_of
+
+Context = aio.ServicerContext[Any, Any]
+
+MAX_USERS = 500
+
+
+@dataclass
+class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
+    """Decodes, calls one thing, encodes."""
+
+    database: Database
+    zone: ZoneInfo
+    clock: Callable[[], datetime]
+
+    async def ListStandings(
+        self, request: pb.ListStandingsRequest, context: Context
+    ) -> pb.ListStandingsResponse:
+        key = self._board(request.board, "board")
+        mode = _competition(request.rank_mode)
+        size = codec.page_size(request.page_size)
+        after = _after(request, key, mode)
+        for field in ("around_user_id", "user_id"):
+            if getattr(request, field):
+                codec.required_id(getattr(request, field), field)
+        response = pb.ListStandingsResponse()
+        async with self.database.read() as connection:
+            head = await read_head(connection)
+            board = await standings.find_board(connection, key)
+            if board is not None:
+                if request.around_user_id:
+                    found = await standings.load_around(
+                        connection, board, request.around_user_id, size
+                    )
+                else:
+                    found = await standings.load_page(connection, board, size + 1, after)
+                if len(found) > size:
+                    last = found[size - 1]
+                    token = PageToken(last.score, last.user_id)
+                    response.next_page_token = page_token.encode(key.name, mode, token)
+                response.standings.extend(_message(one) for one in found[:size])
+                response.total_users = board.users
+                if request.user_id:
+                    for one in await standings.load_of_users(connection, board, [request.user_id]):
+                        response.user_standing.CopyFrom(_message(one))
+        _stamp(response, head)
+        return response
+
+    async def BatchGetStandings(
+        self, request: pb.BatchGetStandingsRequest, context: Context
+    ) -> pb.BatchGetStandingsResponse:
+        key = self._board(request.board, "board")
+        _competition(request.rank_mode)
+        if len(request.user_ids) > MAX_USERS:
+            raise invalid_field("user_ids", f"must hold at most {MAX_USERS}")
+        for n, user_id in enumerate(request.user_ids):
+            codec.required_id(user_id, f"user_ids[{n}]")
+        response = pb.BatchGetStandingsResponse()
+        async with self.database.read() as connection:
+            head = await read_head(connection)
+            board = await standings.find_board(connection, key)
+            if board is not None:
+                found = await standings.load_of_users(connection, board, request.user_ids)
+                response.standings.extend(_message(one) for one in found)
+                response.total_users = board.users
+        _stamp(response, head)
+        return response
+
+    async def SnapshotStandings(
+        self, request: pb.SnapshotStandingsRequest, context: Context
+    ) -> None:
+        boards = [self._board(one, f"boards[{n}]") for n, one in enumerate(request.boards)]
+        floors = [_floor(one, n) for n, one in enumerate(request.floors)]
+        with Spool() as spool:
+            head = await spool.fill(self.database, boards, floors)
+            position = codec.position_message(head.position)
+            for profiles in spool.profiles():
+                await context.write(
+                    pb.SnapshotStandingsResponse(
+                        position=position, profiles=[_profile(one) for one in profiles]
+                    )
+                )
+            for key, scores in spool.standings():
+                await context.write(
+                    pb.SnapshotStandingsResponse(
+                        position=position,
+                        board=_board_message(key),
+                        standings=[pb.Standing(user_id=u, score=s) for u, s in scores],
+                    )
+                )
+            await context.write(pb.SnapshotStandingsResponse(position=position, complete=True))
+
+    def _board(self, board: types_pb2.Board, field: str) -> BoardKey:
+        """The board with defaults spelled out; InvalidInput names the wrong field."""
+        metric = codec.required_id(board.metric or XP, f"{field}.metric")
+        if board.course_id:
+            codec.required_id(board.course_id, f"{field}.course_id")
+        window = _window(board.window, f"{field}.window")
+        period = board.period
+        if not period:
+            period = period_of(window, self.clock().astimezone(self.zone).date())
+        else:
+            _check_period(window, period, f"{field}.period")
+        return BoardKey(metric, board.course_id, window, period)
+
+
+def _window(number: int, field: str) -> Window:
+    try:
+        return Window(number or Window.ALL_TIME)
+    except ValueError:
+        raise invalid_field(field, f"{number} is not a window") from None
+
+
+def _check_period(window: Window, period: str, field: str) -> None:
+    try:
+        parse_period(window, period)
+    except ValueError as error:
+        raise invalid_field(field, str(error)) from None
+
+
+def _floor(floor: pb.PeriodFloor, n: int) -> tuple[Window, str]:
+    window = _window(floor.window, f"floors[{n}].window")
+    _check_period(window, floor.first_period, f"floors[{n}].first_period")
+    return window, floor.first_period
+
+
+def _competition(mode: types_pb2.RankMode.ValueType) -> int:
+    if mode not in (types_pb2.RANK_MODE_UNSPECIFIED, types_pb2.RANK_MODE_COMPETITION):
+        raise Unimplemented("UNIMPLEMENTED", "This server offers competition ranks alone.")
+    return int(types_pb2.RANK_MODE_COMPETITION)
+
+
+def _after(request: pb.ListStandingsRequest, key: BoardKey, mode: int) -> tuple[int, str] | None:
+    if not request.page_token:
+        return None
+    if request.around_user_id:
+        raise invalid_field("around_user_id", "excludes page_token")
+    token = page_token.decode(request.page_token, key.name, mode)
+    return token.score, token.user_id
+
+
+def _message(standing: Standing) -> pb.Standing:
+    return pb.Standing(
+        user_id=standing.user_id,
+        score=standing.score,
+        rank=standing.rank,
+        display_name=standing.display_name,
+        avatar_url=standing.avatar_url,
+        users_below=standing.users_below,
+        score_to_next_rank=standing.score_to_next_rank,
+    )
+
+
+def _profile(profile: Profile) -> pb.ProfileChange:
+    return pb.ProfileChange(
+        user_id=profile.user_id,
+        display_name=profile.display_name,
+        avatar_url=profile.avatar_url,
+        hidden=profile.hidden,
+    )
+
+
+def _board_message(key: BoardKey) -> types_pb2.Board:
+    return types_pb2.Board(
+        metric=key.metric,
+        course_id=key.course_id,
+        window=types_pb2.Window.ValueType(key.window),
+        period=key.period,
+    )
+
+
+def _stamp(response: pb.ListStandingsResponse | pb.BatchGetStandingsResponse, head: Head) -> None:
+    response.position.CopyFrom(codec.position_message(head.position))
+    response.as_of_time.CopyFrom(codec.timestamp(head.time))

@@ -1,0 +1,44 @@
+"""Settings of ProgressService."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from shared.settings import CommonSettings
+
+
+class ProgressSettings(CommonSettings):
+    """`LAUREL_…` variables that ProgressService reads, beside the common ones."""
+
+    postgres_url: str = Field(
+        description="postgresql://user:password@host:port/database, or ?host=/socket/folder.",
+        repr=False,
+    )
+    postgres_pool_size: Annotated[int, Field(ge=4, le=200)] = Field(
+        12, description="Most connections at once, besides one each for sequencer and LISTEN."
+    )
+    group_size: Annotated[int, Field(ge=1, le=1000)] = Field(
+        256, description="Most submissions that are committed together."
+    )
+    group_writers: Annotated[int, Field(ge=1, le=16)] = Field(
+        2, description="Groups that are committed at the same time."
+    )
+    queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="Submissions that may wait; beyond it calls get RESOURCE_EXHAUSTED."
+    )
+    sequencer_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        2_000, description="Most changes that are numbered in one transaction."
+    )
+    sequencer_lease_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
+        10.0, description="How long the numbering stays with a replica that has gone silent."
+    )
+    checkpoint_seconds: Annotated[float, Field(gt=0, le=15)] = Field(
+        1.0, description="How often an idle watcher is told how far the history is."
+    )
+
+    @field_validator("postgres_url")
+    @classmethod
+    def _is_postgresql(cls, url: str) -> str:
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return url

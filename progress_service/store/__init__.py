@@ -1,0 +1,1 @@
+"""All SQL; one method, one transaction."""

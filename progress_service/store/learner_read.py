@@ -1,0 +1,198 @@
+"""What a group of commands needs to know, read in one statement after its users are locked."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service.domain.request import Answered, RequestKind
+from progress_service.domain.streak import Run
+from progress_service.domain.submission import CourseState, LevelState
+
+_LOCK_USERS = text(
+    """SELECT user_id, time_zone, active_days FROM users
+       WHERE user_id = ANY(CAST(:ids AS text[]))
+       ORDER BY user_id FOR NO KEY UPDATE"""
+)
+
+# One row for each ask. Cost: a few primary-key look-ups per ask; neighbours only where the
+# course has an order of levels. Index: the primary keys.
+_READ = text(
+    """
+    SELECT ask.ordinal,
+           k.kind, k.fingerprint, k.answer::text AS answer,
+           p.best_marks, p.attempts, p.time_spent_ms, p.complete_time, p.xp_earned,
+           c.version,
+           cp.course_version, cp.levels_completed, cp.marks,
+           EXISTS (SELECT FROM level_rewards r
+                   WHERE r.user_id = ask.user_id AND r.level_id = ask.level_id) AS rewarded,
+           EXISTS (SELECT FROM award_references a
+                   WHERE a.user_id = ask.user_id AND a.metric = ask.metric
+                     AND a.source = ask.source AND a.reference = ask.reference) AS referenced,
+           (SELECT jsonb_object_agg(t.metric, t.total) FROM user_totals t
+            WHERE t.user_id = ask.user_id)::text AS totals,
+           CASE WHEN ask.neighbours <> '' THEN
+               ARRAY(SELECT n.level_id FROM level_progress n
+                     WHERE n.user_id = ask.user_id AND n.course_id = ask.course_id
+                       AND n.level_id = ANY(string_to_array(ask.neighbours, ','))
+                       AND n.complete_time IS NOT NULL) END AS completed
+    FROM unnest(CAST(:user_id AS text[]), CAST(:request_id AS text[]), CAST(:course_id AS text[]),
+                CAST(:level_id AS text[]), CAST(:neighbours AS text[]), CAST(:metric AS text[]),
+                CAST(:source AS text[]), CAST(:reference AS text[])) WITH ORDINALITY
+         AS ask (user_id, request_id, course_id, level_id, neighbours, metric, source, reference,
+                 ordinal)
+    LEFT JOIN request_keys k ON k.user_id = ask.user_id AND k.request_id = ask.request_id
+    LEFT JOIN courses c ON c.course_id = ask.course_id
+    LEFT JOIN level_progress p ON p.user_id = ask.user_id AND p.course_id = ask.course_id
+                              AND p.level_id = ask.level_id
+    LEFT JOIN course_progress cp ON cp.user_id = ask.user_id AND cp.course_id = ask.course_id
+    ORDER BY ask.ordinal
+    """
+)
+_COURSE_LEVELS = text(
+    """SELECT ask.ordinal, p.level_id, p.best_marks, p.complete_time IS NOT NULL AS completed
+       FROM unnest(CAST(:user_id AS text[]), CAST(:course_id AS text[])) WITH ORDINALITY
+            AS ask (user_id, course_id, ordinal)
+       JOIN level_progress p ON p.user_id = ask.user_id AND p.course_id = ask.course_id"""
+)
+_CATALOG = text(
+    """SELECT (SELECT jsonb_object_agg(metric, windows) FROM metrics)::text AS windows,
+              ARRAY(SELECT nextval('attempt_ids') FROM generate_series(1, :attempts)) AS attempts,
+              ARRAY(SELECT nextval('entry_ids') FROM generate_series(1, :entries)) AS entries"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A locked user."""
+
+    user_id: str
+    time_zone: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What to read for one command; parts that do not apply are empty."""
+
+    user_id: str
+    request_id: str
+    course_id: str = ""
+    level_id: str = ""
+    neighbours: frozenset[str] = frozenset()
+    metric: str = ""
+    source: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read for one ask. `course_version` None: no such course; `stored_version`:
+    the version that `course` was judged against, None when the user never tried it."""
+
+    answered: Answered | None
+    level: LevelState
+    course: CourseState
+    course_version: int | None
+    stored_version: int | None
+    rewarded: bool
+    referenced: bool
+    totals: dict[str, int]
+    completed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Each metric's window mask, and fresh ids, ascending."""
+
+    windows: dict[str, int]
+    attempt_ids: list[int]
+    entry_ids: list[int]
+
+
+def runs_of(multirange: Sequence[Any]) -> tuple[Run, ...]:
+    """A datemultirange (half-open ranges of dates) as runs of days."""
+    return tuple(
+        Run(span.lower, span.upper.fromordinal(span.upper.toordinal() - 1)) for span in multirange
+    )
+
+
+async def lock_users(connection: AsyncConnection, user_ids: Sequence[str]) -> dict[str, Learner]:
+    """Locks those users that exist, in sorted order, until the transaction ends.
+
+    A statement of its own: what the lock guards is read by the next one, which sees what
+    the holder before has committed.
+    """
+    rows = await connection.execute(_LOCK_USERS, {"ids": sorted(set(user_ids))})
+    return {
+        row.user_id: Learner(row.user_id, row.time_zone, runs_of(row.active_days)) for row in rows
+    }
+
+
+async def read_states(connection: AsyncConnection, asks: Sequence[Ask]) -> list[Found]:
+    """What is stored about each ask, in their order; all users in them are locked."""
+    params: dict[str, list[str]] = {
+        "user_id": [ask.user_id for ask in asks],
+        "request_id": [ask.request_id for ask in asks],
+        "course_id": [ask.course_id for ask in asks],
+        "level_id": [ask.level_id for ask in asks],
+        "neighbours": [",".join(ask.neighbours) for ask in asks],
+        "metric": [ask.metric for ask in asks],
+        "source": [ask.source for ask in asks],
+        "reference": [ask.reference for ask in asks],
+    }
+    return [_found(row) for row in await connection.execute(_READ, params)]
+
+
+def _found(row: Any) -> Found:
+    answered = None
+    if row.kind is not None:
+        answered = Answered(RequestKind(row.kind), bytes(row.fingerprint), json.loads(row.answer))
+    level = LevelState()
+    if row.attempts is not None:
+        level = LevelState(
+            row.best_marks, row.attempts, row.time_spent_ms, row.complete_time, row.xp_earned
+        )
+    course = CourseState()
+    if row.course_version is not None:
+        course = CourseState(row.levels_completed, row.marks)
+    return Found(
+        answered=answered,
+        level=level,
+        course=course,
+        course_version=row.version,
+        stored_version=row.course_version,
+        rewarded=row.rewarded,
+        referenced=row.referenced,
+        totals=json.loads(row.totals) if row.totals else {},
+        completed=frozenset(row.completed or ()),
+    )
+
+
+async def read_course_levels(
+    connection: AsyncConnection, keys: Sequence[tuple[str, str]]
+) -> list[dict[str, tuple[int, bool]]]:
+    """For each (user_id, course_id): per level ever tried its best marks and whether completed."""
+    found: list[dict[str, tuple[int, bool]]] = [{} for _ in keys]
+    params = {"user_id": [key[0] for key in keys], "course_id": [key[1] for key in keys]}
+    for row in await connection.execute(_COURSE_LEVELS, params):
+        found[row.ordinal - 1][row.level_id] = (row.best_marks, row.completed)
+    return found
+
+
+async def read_catalog(connection: AsyncConnection, attempts: int, entries: int) -> Catalog:
+    """The metrics as they are now, and as many new ids as are asked for."""
+    row = (
+        await connection.execute(_CATALOG, {"attempts": attempts, "entries": entries})
+    ).one()
+    return Catalog(json.loads(row.windows), list(row.attempts), list(row.entries))
+
+
+async def database_time(connection: AsyncConnection) -> datetime:
+    """The time at which the transaction began, by the database's clock."""
+    moment: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
+    return moment

@@ -1,0 +1,124 @@
+"""A whole copy of profiles and standings at one position, spooled to disk.
+
+Read as fast as PostgreSQL can COPY and sent from the file afterwards: a snapshot that
+stayed open while a slow reader takes it would keep the sequencer's queue from being cleaned.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import groupby
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import IO, Self
+
+import asyncpg
+
+from progress_service.store.database import Database
+from progress_service.store.history import Head, read_head
+from progress_service.store.standings import BoardKey
+from shared.periods import Window
+
+CHUNK = 2_000
+
+_PROFILES = """SELECT user_id, display_name, avatar_url, hidden::int FROM profiles
+               ORDER BY user_id"""
+_STANDINGS = """
+    SELECT b.metric, b.course_id, b.board_window, b.period, s.user_id, s.score
+    FROM standings s JOIN boards b USING (board_id)
+    WHERE s.score <> 0
+      AND (cardinality($1::text[]) = 0
+           OR (b.metric, b.course_id, b.board_window, b.period)
+              IN (SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[])))
+      AND NOT EXISTS (SELECT FROM unnest($5::smallint[], $6::text[]) AS f (board_window, first)
+                      WHERE f.board_window = b.board_window AND b.period < f.first)
+    ORDER BY s.board_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A user's profile as of the snapshot."""
+
+    user_id: str
+    display_name: str
+    avatar_url: str
+    hidden: bool
+
+
+class Spool(AbstractContextManager["Spool"]):
+    """The copy, on disk until closed."""
+
+    def __init__(self) -> None:
+        self.head: Head | None = None
+        self._profiles: IO[bytes] = TemporaryFile()
+        self._standings: IO[bytes] = TemporaryFile()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._profiles.close()
+        self._standings.close()
+
+    async def fill(
+        self,
+        database: Database,
+        boards: Sequence[BoardKey],
+        floors: Sequence[tuple[Window, str]],
+    ) -> Head:
+        """Copies everything at one position; `boards` empty: all; periods before `floors`
+        are left out."""
+        async with database.read() as connection:
+            self.head = await read_head(connection)
+            raw = (await connection.get_raw_connection()).driver_connection
+            if not isinstance(raw, asyncpg.Connection):
+                raise TypeError("the pool's driver is asyncpg")
+            await raw.copy_from_query(_PROFILES, output=self._profiles, format="csv")
+            await raw.copy_from_query(
+                _STANDINGS,
+                [board.metric for board in boards],
+                [board.course_id for board in boards],
+                [int(board.window) for board in boards],
+                [board.period for board in boards],
+                [int(window) for window, _ in floors],
+                [first for _, first in floors],
+                output=self._standings,
+                format="csv",
+            )
+        return self.head
+
+    def profiles(self) -> Iterator[list[Profile]]:
+        """Every profile, by user_id, a chunk at a time."""
+        chunk: list[Profile] = []
+        for user_id, name, avatar, hidden in _rows(self._profiles):
+            chunk.append(Profile(user_id, name, avatar, hidden == "1"))
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+    def standings(self) -> Iterator[tuple[BoardKey, list[tuple[str, int]]]]:
+        """Every (user_id, score), hidden users included, board by board, a chunk at a time."""
+        for key, rows in groupby(_rows(self._standings), key=lambda row: tuple(row[:4])):
+            board = BoardKey(key[0], key[1], Window(int(key[2])), key[3])
+            chunk: list[tuple[str, int]] = []
+            for row in rows:
+                chunk.append((row[4], int(row[5])))
+                if len(chunk) == CHUNK:
+                    yield board, chunk
+                    chunk = []
+            if chunk:
+                yield board, chunk
+
+
+def _rows(file: IO[bytes]) -> Iterator[list[str]]:
+    file.seek(0)
+    return csv.reader(line.decode() for line in file)

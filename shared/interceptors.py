@@ -1,0 +1,191 @@
+"""What happens around every RPC, in one place: errors → status, request ids, metrics, logs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc import aio
+
+from shared import metrics
+from shared.errors import LaurelError, Unimplemented
+from shared.logging import request_id
+from shared.status import CODES, DETAILS_KEY, status_of
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID_KEY = "x-request-id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+Handler = Callable[[Any, Any], Any]
+
+
+class Boundary(aio.ServerInterceptor):
+    """Wraps each method's handler once and keeps the wrapped one.
+
+    A handler raises `LaurelError` and nothing else on purpose; whatever else it raises is
+    logged and answered as INTERNAL without its text. A unary handler may return a message
+    or the bytes of one. A method that the servicer does not define answers UNIMPLEMENTED.
+    """
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """The wrapped handler of the called method; None (UNIMPLEMENTED) for an unknown one."""
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:  # pyright and grpc say never; grpc does it for unknown methods
+                return handler
+            wrapped = self._wrapped[method] = _wrap(method, handler)
+        return wrapped
+
+
+def _wrap(
+    method: str, handler: grpc.RpcMethodHandler[Any, Any]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    if handler.response_streaming:
+        inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        outer: Handler = _Call(method, inner).stream
+        factory: Any = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.request_streaming
+            else grpc.unary_stream_rpc_method_handler
+        )
+    else:
+        inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        outer = _Call(method, inner).unary
+        factory = (
+            grpc.stream_unary_rpc_method_handler
+            if handler.request_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+    wrapped: grpc.RpcMethodHandler[Any, Any] = factory(
+        outer,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=_serialized,
+    )
+    return wrapped
+
+
+def _serialized(response: Message | bytes) -> bytes:
+    return response if isinstance(response, bytes) else response.SerializeToString()
+
+
+async def _unimplemented(_request: object, _context: object) -> None:
+    raise Unimplemented("UNIMPLEMENTED", "This server does not offer this method.")
+
+
+class _Call:
+    """The behaviour around one method."""
+
+    def __init__(self, method: str, behaviour: Any) -> None:
+        self._method = method.removeprefix("/")
+        is_async = inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
+        self._behaviour: Handler = behaviour if is_async else _unimplemented
+        self._seconds = metrics.RPC_SECONDS.labels(self._method)
+        self._in_flight = metrics.RPCS_IN_FLIGHT.labels(self._method)
+        self._codes: dict[str, Any] = {}
+
+    async def unary(self, request: Any, context: Any) -> Any:
+        started = time.perf_counter()
+        code = "OK"
+        self._begin(context)
+        try:
+            return await self._behaviour(request, context)
+        except BaseException as error:
+            code = _code_of(error)
+            await self._fail(error, context)
+        finally:
+            self._end(code)
+            self._seconds.observe(time.perf_counter() - started)
+
+    async def stream(self, request: Any, context: Any) -> None:
+        code = "OK"
+        self._begin(context)
+        try:
+            answer = self._behaviour(request, context)
+            if inspect.isasyncgen(answer):
+                await _write_all(answer, context)
+            else:
+                await answer
+        except BaseException as error:
+            code = "CANCELLED" if context.cancelled() else _code_of(error)
+            if context.cancelled():
+                # The client is gone: whatever a blocked write raised means just that.
+                raise asyncio.CancelledError from None
+            await self._fail(error, context)
+        finally:
+            self._end(code)
+
+    def _begin(self, context: Any) -> None:
+        request_id.set(_request_id(context))
+        self._in_flight.inc()
+
+    def _end(self, code: str) -> None:
+        counter = self._codes.get(code)
+        if counter is None:
+            counter = self._codes[code] = metrics.RPCS.labels(self._method, code)
+        counter.inc()
+        self._in_flight.dec()
+
+    async def _fail(self, error: BaseException, context: Any) -> None:
+        if isinstance(error, LaurelError):
+            log.debug(
+                "call refused", method=self._method, reason=error.reason, message=error.message
+            )
+            await _abort(context, status_of(error), CODES[type(error)])
+        if isinstance(error, Exception) and not isinstance(error, aio.AbortError):
+            log.error("call failed", method=self._method, exc_info=error)
+            status = status_pb2.Status(
+                code=grpc.StatusCode.INTERNAL.value[0],
+                message=f"Internal error; it is logged under request id {request_id.get()}.",
+            )
+            await _abort(context, status, grpc.StatusCode.INTERNAL)
+        raise error
+
+
+async def _write_all(answers: AsyncIterator[Message], context: Any) -> None:
+    async for answer in answers:
+        await context.write(answer)
+
+
+async def _abort(context: Any, status: status_pb2.Status, code: grpc.StatusCode) -> None:
+    await context.abort(
+        code, status.message, trailing_metadata=((DETAILS_KEY, status.SerializeToString()),)
+    )
+
+
+def _code_of(error: BaseException) -> str:
+    if isinstance(error, LaurelError):
+        return CODES[type(error)].name
+    if isinstance(error, asyncio.CancelledError):
+        return "CANCELLED"
+    return "INTERNAL"
+
+
+def _request_id(context: Any) -> str:
+    """The caller's id where it sent a well-formed one, else a new one."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY:
+            if isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+                return value
+            break
+    return secrets.token_hex(8)

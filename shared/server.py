@@ -1,0 +1,113 @@
+"""A gRPC server with what every service of this project has: health, reflection, drain."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc import aio, method_handlers_generic_handler, stream_stream_rpc_method_handler
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+
+from shared.channels import KEEPALIVE_MS, MAX_MESSAGE_BYTES
+from shared.interceptors import Boundary
+
+log = structlog.get_logger(__name__)
+
+# Port sharing is off: two servers on one port would each get some of the calls.
+OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """One gRPC service: its descriptor, its implementation, and how to register it."""
+
+    descriptor: ServiceDescriptor
+    register: Callable[[Any, aio.Server], None]
+    servicer: object
+
+
+class RpcServer:
+    """One listening gRPC server. `draining` is set when it begins to shut down; long streams
+    watch it and end with UNAVAILABLE, so that their clients go elsewhere at once."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.port = port
+        self.draining = asyncio.Event()
+        self._server = aio.server(interceptors=[Boundary()], options=OPTIONS)
+        self._health = health_aio.HealthServicer()
+        self._names: list[str] = []
+
+    def add(self, service: Service) -> None:
+        """Registers a service; it is NOT_SERVING until `set_serving`."""
+        service.register(service.servicer, self._server)
+        self._names.append(service.descriptor.full_name)
+
+    async def start(self) -> None:
+        """Binds and answers calls; one line on stderr and exit status 1 if the port is taken."""
+        await self.set_serving(False)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._add_reflection()
+        try:
+            self.port = self._server.add_insecure_port(self.address)
+        except RuntimeError:
+            sys.stderr.write(f"laurel: cannot listen on {self.address}: the address is in use\n")
+            raise SystemExit(1) from None
+        await self._server.start()
+        log.info("listening", address=self.address, port=self.port, services=self._names)
+
+    def _add_reflection(self) -> None:
+        health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        names = [*self._names, health, reflection.SERVICE_NAME]
+        servicer = reflection.aio.ReflectionServicer(names)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._server)
+        # v1 has the messages of v1alpha under another service name; grpcio ships v1alpha alone.
+        v1 = stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        self._server.add_generic_rpc_handlers(
+            (
+                method_handlers_generic_handler(
+                    "grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": v1}
+                ),
+            )
+        )
+
+    async def set_serving(self, serving: bool) -> None:
+        """What grpc.health.v1 says, of each service by name and of the server as a whole."""
+        status = health_pb2.HealthCheckResponse
+        for name in ("", *self._names):
+            await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+
+    async def drain(self, grace_s: float) -> None:
+        """Says NOT_SERVING, ends streams, lets unary calls finish for `grace_s`, then stops."""
+        await self._health.enter_graceful_shutdown()
+        self.draining.set()
+        await self._server.stop(grace_s)
+
+
+def stop_event() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT from now on."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    return stopped

@@ -1,0 +1,1 @@
+"""Tests: unit, store, rpc, e2e, faults."""

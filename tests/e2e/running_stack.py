@@ -1,0 +1,170 @@
+"""A `laurel up` of the tests' own: its home, its ports, its process."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from shared.embedded.leftover import still_alive
+
+LAUREL = Path(sys.executable).parent / "laurel"
+POLL_S = 0.05
+
+
+def until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Waits for the condition; fails with `what` after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(POLL_S)
+
+
+def free_ports() -> dict[str, str]:
+    """Ports for one stack, free a moment ago; the metrics take two in a row."""
+    while True:
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+        ports = [listener.getsockname()[1] for listener in sockets]
+        for listener in sockets:
+            listener.close()
+        if ports[3] < 65535 and ports[3] + 1 not in ports:
+            break
+    names = ("PROGRESS_PORT", "LEADERBOARD_PORT", "GATEWAY_PORT", "METRICS_PORT")
+    return {f"LAUREL_{name}": str(port) for name, port in zip(names, ports, strict=True)}
+
+
+@dataclass
+class RunningStack:
+    """`laurel up` with a home and ports of its own; as a context, stopped and removed at its end.
+
+    Not in pytest's folder: its parents are closed to the user that PostgreSQL runs as under root.
+    """
+
+    options: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    home: Path = field(
+        default_factory=lambda: Path(tempfile.mkdtemp(prefix="laurel-test-")) / "home"
+    )
+    ports: dict[str, str] = field(default_factory=free_ports)
+
+    def __post_init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output = self.home.parent / "stdout"
+        self._errors = self.home.parent / "stderr"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+            self.wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def process(self) -> psutil.Process:
+        """The supervisor."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
+
+    @property
+    def output(self) -> str:
+        """What it has written to stdout since its last start."""
+        return self._output.read_text()
+
+    @property
+    def errors(self) -> str:
+        """What it has written to stderr since its last start."""
+        return self._errors.read_text()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which clients find this stack."""
+        clean = {name: text for name, text in os.environ.items() if not name.startswith("LAUREL_")}
+        return clean | self.ports | {"LAUREL_HOME": str(self.home)} | dict(self.settings)
+
+    def port(self, name: str) -> int:
+        """The port of a setting, such as "GATEWAY_PORT"."""
+        return int(self.ports[f"LAUREL_{name}"])
+
+    def target(self, name: str) -> str:
+        """The address of a port, host:port."""
+        return f"127.0.0.1:{self.port(name)}"
+
+    def start(self) -> None:
+        """Starts it; returns at once."""
+        with self._output.open("wb") as output, self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [str(LAUREL), "up", *self.options],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env=self.environment,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Returns when it has printed `ready` on a line of its own."""
+        until(lambda: self._has_ended() or "ready" in self.output.splitlines(), 90, "ready")
+        assert not self._has_ended(), f"ended: {self.errors}"
+
+    def run_to_end(self) -> int:
+        """Starts it and waits for its end; the exit status."""
+        self.start()
+        return self.wait()
+
+    def wait(self, timeout_s: float = 60) -> int:
+        """Waits for its end; the exit status."""
+        assert self._process is not None
+        return self._process.wait(timeout_s)
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def kill(self) -> None:
+        """kill -9 of the supervisor alone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def family(self) -> list[psutil.Process]:
+        """The supervisor and everything that it has started."""
+        return [self.process, *self.process.children(recursive=True)]
+
+    def close(self) -> None:
+        """Stops it, if it runs, and removes its folder; fails when a process is left."""
+        if self._process is not None and self._process.poll() is None:
+            family = self.family()
+            self.interrupt()
+            assert still_alive(family, 10) == []
+        shutil.rmtree(self.home.parent, ignore_errors=True)
+
+    def _has_ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+
+def is_serving(target: str) -> bool:
+    """Whether grpc.health.v1 at the address says SERVING."""
+    with grpc.insecure_channel(target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -1,0 +1,124 @@
+"""gRPC-Web and CORS through the gateway of a running stack."""
+
+import http.client
+import struct
+from collections.abc import Iterator, Mapping
+
+import grpc
+import pytest
+
+from shared.channels import open_channel
+from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2
+from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
+from tests.e2e.running_stack import RunningStack
+
+TOP = "/laurel.leaderboard.v1.LeaderboardService/GetTop"
+WEB = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[RunningStack]:
+    with RunningStack() as running:
+        yield running
+
+
+def ask(
+    stack: RunningStack, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port("GATEWAY_PORT"), timeout=10)
+    try:
+        connection.request(method, path, body, dict(headers))
+        response = connection.getresponse()
+        return response, response.read()
+    finally:
+        connection.close()
+
+
+def framed(message: bytes) -> bytes:
+    return struct.pack(">BI", 0, len(message)) + message
+
+
+def frames(body: bytes) -> list[tuple[int, bytes]]:
+    """The frames of a gRPC-Web answer: flag (0x80: trailers) and content."""
+    found = []
+    while body:
+        flag, length = struct.unpack(">BI", body[:5])
+        found.append((flag, body[5 : 5 + length]))
+        body = body[5 + length :]
+    return found
+
+
+def test_a_call_over_grpc_web_is_answered(stack: RunningStack) -> None:
+    request = leaderboard_pb2.GetTopRequest(page_size=5)
+
+    response, body = ask(stack, "POST", TOP, WEB, framed(request.SerializeToString()))
+
+    assert response.status == 200
+    (flag, message), (trailer_flag, trailers) = frames(body)
+    assert (flag, trailer_flag) == (0, 0x80)
+    assert leaderboard_pb2.GetTopResponse.FromString(message).HasField("state")
+    assert b"grpc-status:0" in trailers
+
+
+def test_an_error_over_grpc_web_has_status_and_details(stack: RunningStack) -> None:
+    request = leaderboard_pb2.GetTopRequest(page_token="nonsense")
+
+    response, body = ask(stack, "POST", TOP, WEB, framed(request.SerializeToString()))
+
+    status = (
+        response.headers.get("grpc-status")
+        or dict(line.split(b":", 1) for line in frames(body)[-1][1].splitlines())[
+            b"grpc-status"
+        ].decode()
+    )
+    assert int(status) == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    details = response.headers.get("grpc-status-details-bin") or body.decode("latin-1")
+    assert "grpc-status-details-bin" in response.headers or "grpc-status-details-bin" in details
+
+
+async def test_plain_grpc_goes_through_the_gateway_too(stack: RunningStack) -> None:
+    async with open_channel(stack.target("GATEWAY_PORT")) as channel:
+        answer = await LeaderboardServiceStub(channel).GetTop(
+            leaderboard_pb2.GetTopRequest(), timeout=10
+        )
+    assert answer.HasField("state")
+
+
+def test_every_answer_names_its_request(stack: RunningStack) -> None:
+    response, _ = ask(stack, "POST", TOP, WEB, framed(b""))
+
+    assert response.headers["x-request-id"]
+
+
+def preflight(stack: RunningStack, origin: str) -> http.client.HTTPResponse:
+    headers = {
+        "origin": origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type,x-grpc-web,grpc-timeout",
+    }
+    return ask(stack, "OPTIONS", TOP, headers)[0]
+
+
+def test_a_page_of_this_machine_may_call(stack: RunningStack) -> None:
+    response = preflight(stack, "http://localhost:5173")
+
+    assert response.status == 200
+    assert response.headers["access-control-allow-origin"] == "http://localhost:5173"
+    assert "x-grpc-web" in response.headers["access-control-allow-headers"]
+    answer, _ = ask(stack, "POST", TOP, WEB | {"origin": "http://localhost:5173"}, framed(b""))
+    assert "grpc-status-details-bin" in answer.headers["access-control-expose-headers"]
+
+
+def test_a_page_of_elsewhere_may_not(stack: RunningStack) -> None:
+    response = preflight(stack, "https://localhost.evil.example")
+
+    assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/laurel.types.v1.X"]
+)
+def test_nothing_else_is_reachable(stack: RunningStack, path: str) -> None:
+    response, _ = ask(stack, "POST", path, {"content-type": "text/plain"})
+
+    assert response.status == 404

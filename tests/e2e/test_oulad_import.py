@@ -1,0 +1,111 @@
+"""The real data set goes in by the command, and the right boards come out of both stores."""
+
+import asyncio
+import functools
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.e2e import oulad_boards
+from tests.e2e.oulad_stack import OuladStack, data_folder, expected
+
+pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("oulad_import")]
+
+PAST_WINDOWS = ("YEAR", "MONTH", "WEEK")
+
+
+class Imported(NamedTuple):
+    """A stack after two imports, what each reported, and how long it all took."""
+
+    stack: OuladStack
+    first: dict[str, Any]
+    second: dict[str, Any]
+    head: int
+    visible_s: float
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
+    data_folder()
+    with OuladStack(tmp_path_factory.mktemp("oulad") / "home") as stack:
+        started = time.monotonic()
+        first = stack.import_oulad()
+        head = asyncio.run(stack.visible())
+        visible_s = time.monotonic() - started
+        second = stack.import_oulad()
+        assert asyncio.run(stack.visible()) == head
+        yield Imported(stack, first, second, head, visible_s)
+
+
+def test_the_first_import_records_every_row_that_has_a_score(
+    imported: Imported, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = expected()
+    counts = imported.first
+    assert (counts["received"], counts["recorded"]) == (173_912, 173_739)
+    assert (counts["replayed"], counts["rejected"]) == (0, 173)
+    assert counts["xp_credited"] == right.xp_credited
+    (rejection,) = counts["rejections"]
+    assert (rejection["reason"], rejection["count"]) == ("INVALID_SCORE", 173)
+    with capsys.disabled():
+        sys.stderr.write(
+            f"\nOULAD: acknowledged {counts['attempts_per_s']:,.0f} attempts/s "
+            f"({counts['elapsed_s']:.1f} s), on every board {imported.visible_s:.1f} s after the "
+            f"start; again: {imported.second['elapsed_s']:.1f} s\n"
+        )
+
+
+def test_the_second_import_replays_all_and_credits_nothing(imported: Imported) -> None:
+    counts = imported.second
+    assert (counts["received"], counts["recorded"]) == (173_912, 0)
+    assert (counts["replayed"], counts["rejected"]) == (173_739, 173)
+    assert counts["xp_credited"] == 0
+
+
+async def test_the_history_holds_one_change_for_each_profile_and_entry(imported: Imported) -> None:
+    right = expected()
+    status = await imported.stack.progress_status()
+    assert status.users == right.users
+    assert status.ledger_entries == right.entries
+    assert imported.head == right.users + right.entries
+
+
+async def test_all_time_boards_of_redis_equal_the_computation(imported: Imported) -> None:
+    right = expected()
+    keys = [key for key in right.boards() if key.window == "ALL_TIME"]
+    assert len(keys) == 2 * (1 + 22)
+    read = functools.partial(oulad_boards.read_with_get_top, imported.stack.leaderboard_address)
+    await oulad_boards.assert_boards(read, keys, right, head=imported.head)
+
+
+async def test_boards_of_past_weeks_months_and_years_equal_the_computation(
+    imported: Imported,
+) -> None:
+    right = expected()
+    keys = [key for key in right.boards() if key.window in PAST_WINDOWS]
+    years = {key.period for key in keys if key.window == "YEAR"}
+    assert {"2013", "2014"} <= years
+    read = functools.partial(oulad_boards.read_with_get_top, imported.stack.leaderboard_address)
+    await oulad_boards.assert_boards(read, keys, right, head=imported.head)
+
+
+async def test_standings_of_postgresql_equal_the_computation(imported: Imported) -> None:
+    right = expected()
+    keys = [
+        key
+        for key in right.boards()
+        if key.window == "ALL_TIME" or (key.window in PAST_WINDOWS and not key.course)
+    ]
+    read = functools.partial(oulad_boards.read_with_list_standings, imported.stack.progress_address)
+    await oulad_boards.assert_boards(read, keys, right, head=imported.head)
+
+
+async def test_a_snapshot_holds_every_board_and_no_other(imported: Imported) -> None:
+    right = expected()
+    users, boards, sequence = await oulad_boards.read_snapshot(imported.stack.progress_address)
+    assert len(users) == right.users
+    assert sequence == imported.head
+    oulad_boards.assert_snapshot(boards, right)

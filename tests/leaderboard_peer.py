@@ -1,0 +1,257 @@
+"""A small ProgressService for tests of LeaderboardService alone: a history in a list, standings
+by sorting. It can be told to fail, to forget, and to send too little.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+
+from leaderboard_service.domain.answer import Entry
+from leaderboard_service.domain.board import BoardNames, Floors, board_name, parse_board_name
+from leaderboard_service.domain.fold import Fold, Profile
+from shared import page_token
+from shared.errors import FailedPrecondition, OutOfRange, Unavailable
+from shared.gen.laurel.progress.v1 import progress_pb2 as pb
+from shared.gen.laurel.progress.v1 import progress_pb2_grpc
+from shared.gen.laurel.types.v1 import types_pb2
+from shared.interceptors import Boundary
+from shared.periods import Window
+from tests.leaderboard_model import ranking
+
+ALL_PERIODS = Floors("0001", "0001-01", "0001-W01", "0001-01-01")
+CHECKPOINT_S = 0.1
+
+
+class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.StandingsServiceServicer):
+    """`credit` and `profile` append to the history; everything else is read from it."""
+
+    def __init__(self) -> None:
+        self.epoch = "epoch-1"
+        self.epochs = {"epoch-1", ""}
+        self.changes: list[pb.Change] = []
+        self.first_kept = 1
+        self.scores: dict[str, dict[str, int]] = {}
+        self.profiles: dict[str, Profile] = {}
+        self.watchers = 0
+        self.snapshots = 0
+        self.cut_snapshots = 0
+        """How many of the next snapshots end before they are complete."""
+        self.down = False
+        self._grown = asyncio.Condition()
+
+    async def credit(self, user: str, amount: int, **fields: Any) -> None:
+        """One XpDelta; by default XP of 2026-11-20."""
+        fields = {"metric": "xp", "occurred_date": "2026-11-20", **fields}
+        delta = pb.XpDelta(user_id=user, amount=amount, **fields)
+        fold = Fold(BoardNames(ALL_PERIODS))
+        fold.credit(
+            user,
+            amount,
+            metric=delta.metric,
+            course_id=delta.course_id,
+            day=delta.occurred_date,
+            windows=tuple(delta.windows),
+        )
+        for board, amounts in fold.boards.items():
+            scores = self.scores.setdefault(board, {})
+            scores[user] = scores.get(user, 0) + amounts[user]
+        await self.append(pb.Change(xp_delta=delta))
+
+    async def profile(self, user: str, name: str = "", *, hidden: bool = False) -> None:
+        """One ProfileChange."""
+        self.profiles[user] = Profile(name, "", hidden)
+        change = pb.ProfileChange(user_id=user, display_name=name, hidden=hidden)
+        await self.append(pb.Change(profile_change=change))
+
+    async def append(self, change: pb.Change) -> None:
+        """Numbers a change and wakes the watchers."""
+        change.sequence = len(self.changes) + 1
+        change.numbered_time.CopyFrom(_now())
+        async with self._grown:
+            self.changes.append(change)
+            self._grown.notify_all()
+
+    def forget_history(self) -> None:
+        """Another database: the same standings, numbered anew in another tenure."""
+        self.epoch = "epoch-2"
+        self.epochs = {"epoch-2", ""}
+
+    @property
+    def position(self) -> types_pb2.Position:
+        return types_pb2.Position(epoch=self.epoch, sequence=len(self.changes))
+
+    def board(self, name: str) -> list[Entry]:
+        """A board as it must be."""
+        return ranking(self.scores.get(name, {}), self.profiles)
+
+    def _check_up(self) -> None:
+        if self.down:
+            raise Unavailable("TEST_DOWN", "down")
+
+    async def WatchXpDeltas(self, request: pb.WatchXpDeltasRequest, context: Any) -> None:
+        self._check_up()
+        sent = request.after.sequence
+        if request.after.epoch not in self.epochs:
+            raise FailedPrecondition("EPOCH_MISMATCH", "not of this history")
+        if sent + 1 < self.first_kept:
+            raise OutOfRange("HISTORY_TRUNCATED", "too old")
+        self.watchers += 1
+        try:
+            while True:
+                batch = self.changes[sent : sent + 1000]
+                sent += len(batch)
+                self._check_up()
+                await context.write(self._message(batch, sent))
+                if sent == len(self.changes):
+                    await self._wait_for_more(sent)
+        finally:
+            self.watchers -= 1
+
+    def _message(self, batch: list[pb.Change], sent: int) -> pb.WatchXpDeltasResponse:
+        return pb.WatchXpDeltasResponse(
+            changes=batch,
+            through=types_pb2.Position(epoch=self.epoch, sequence=sent),
+            head_sequence=len(self.changes),
+            send_time=_now(),
+        )
+
+    async def _wait_for_more(self, sent: int) -> None:
+        try:
+            async with asyncio.timeout(CHECKPOINT_S), self._grown:
+                await self._grown.wait_for(lambda: len(self.changes) > sent)
+        except TimeoutError:
+            return
+
+    async def SnapshotStandings(self, request: pb.SnapshotStandingsRequest, context: Any) -> None:
+        self._check_up()
+        self.snapshots += 1
+        position = self.position
+        floors = {floor.window: floor.first_period for floor in request.floors}
+        profiles = [
+            pb.ProfileChange(user_id=user, display_name=p.display_name, hidden=p.hidden)
+            for user, p in self.profiles.items()
+        ]
+        boards = {name: dict(scores) for name, scores in self.scores.items()}
+        await context.write(pb.SnapshotStandingsResponse(position=position, profiles=profiles))
+        if self.cut_snapshots:
+            self.cut_snapshots -= 1
+            return
+        for name, scores in boards.items():
+            board = parse_board_name(name)
+            if board.period < floors.get(types_pb2.Window.ValueType(board.window), ""):
+                continue
+            standings = [pb.Standing(user_id=user, score=s) for user, s in scores.items()]
+            await context.write(
+                pb.SnapshotStandingsResponse(
+                    position=position, board=board_message(name), standings=standings
+                )
+            )
+        await context.write(pb.SnapshotStandingsResponse(position=position, complete=True))
+
+    async def ListStandings(
+        self, request: pb.ListStandingsRequest, context: Any
+    ) -> pb.ListStandingsResponse:
+        self._check_up()
+        name = _name(request.board)
+        board = self.board(name)
+        first, size = 0, request.page_size or 50
+        if request.page_token:
+            last = page_token.decode(request.page_token, name, request.rank_mode)
+            after = (-last.score, last.user_id)
+            first = sum((-entry.score, entry.user_id) <= after for entry in board)
+        if request.around_user_id:
+            users = [entry.user_id for entry in board]
+            if request.around_user_id not in users:
+                board = []
+            else:
+                first = max(users.index(request.around_user_id) - size // 2, 0)
+        page = board[first : first + size]
+        response = pb.ListStandingsResponse(
+            standings=map(_standing, page),
+            total_users=len(self.board(name)),
+            position=self.position,
+            as_of_time=self.changes[-1].numbered_time if self.changes else None,
+        )
+        if first + size < len(board):
+            last_seen = page_token.PageToken(page[-1].score, page[-1].user_id)
+            response.next_page_token = page_token.encode(name, request.rank_mode, last_seen)
+        for entry in board:
+            if entry.user_id == request.user_id:
+                response.user_standing.CopyFrom(_standing(entry))
+        return response
+
+    async def BatchGetStandings(
+        self, request: pb.BatchGetStandingsRequest, context: Any
+    ) -> pb.BatchGetStandingsResponse:
+        self._check_up()
+        board = self.board(_name(request.board))
+        response = pb.BatchGetStandingsResponse(
+            total_users=len(board),
+            position=self.position,
+            as_of_time=self.changes[-1].numbered_time if self.changes else None,
+        )
+        for entry in board:
+            if entry.user_id in request.user_ids:
+                standing = _standing(entry)
+                standing.users_below = sum(other.score < entry.score for other in board)
+                higher = [other.score for other in board if other.score > entry.score]
+                standing.score_to_next_rank = min(higher) - entry.score if higher else 0
+                response.standings.append(standing)
+        return response
+
+
+def board_message(name: str) -> types_pb2.Board:
+    board = parse_board_name(name)
+    return types_pb2.Board(
+        metric=board.metric,
+        course_id=board.course_id,
+        window=types_pb2.Window.ValueType(board.window),
+        period=board.period,
+    )
+
+
+def _name(board: types_pb2.Board) -> str:
+    return board_name(board.metric or "xp", board.course_id, Window(board.window or 1), board.period)
+
+
+def _standing(entry: Entry) -> pb.Standing:
+    return pb.Standing(
+        user_id=entry.user_id,
+        score=entry.score,
+        rank=entry.rank,
+        display_name=entry.display_name,
+        avatar_url=entry.avatar_url,
+    )
+
+
+def _now() -> Timestamp:
+    now = Timestamp()
+    now.GetCurrentTime()
+    return now
+
+
+@asynccontextmanager
+async def serve(peer: Peer, address: str = "127.0.0.1:0") -> AsyncIterator[str]:
+    """The peer on a port of its own; the target to reach it."""
+    server = aio.server(interceptors=[Boundary()], options=[("grpc.so_reuseport", 0)])
+    progress_pb2_grpc.add_ProgressServiceServicer_to_server(peer, server)
+    progress_pb2_grpc.add_StandingsServiceServicer_to_server(peer, server)
+    health = health_aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    name = pb.DESCRIPTOR.services_by_name["StandingsService"].full_name
+    await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    port = server.add_insecure_port(address)
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+__all__ = ["Peer", "board_message", "serve"]

@@ -1,0 +1,83 @@
+"""A real Redis and the stores on it, for the tests of LeaderboardService."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from leaderboard_service.domain.answer import Position
+from leaderboard_service.domain.board import Board, BoardNames, Floors
+from leaderboard_service.domain.fold import Fold, Profile
+from leaderboard_service.store.boards import Advance, BoardWriter, Meta
+from leaderboard_service.store.client import RedisLink
+from leaderboard_service.store.generations import Generations
+from leaderboard_service.store.keys import Generation, new_generation
+from leaderboard_service.store.loader import GenerationLoader
+from leaderboard_service.store.reads import BoardReads
+from shared.periods import Window
+
+FLOORS = Floors("2024", "2025-10", "2026-W38", "2026-10-17")
+XP = Board("xp", "", Window.ALL_TIME, "")
+EPOCH = "7e1f"
+
+
+@dataclass
+class Stores:
+    """Everything on one Redis, and a generation that is loaded and read."""
+
+    link: RedisLink
+    writer: BoardWriter
+    reads: BoardReads
+    generations: Generations
+    generation: Generation
+    meta: Meta
+
+    async def apply(self, fold: Fold, sequence: int | None = None) -> None:
+        """Applies a batch that leads one further, or to `sequence`."""
+        to = self.meta.position.sequence + 1 if sequence is None else sequence
+        self.meta = await self.writer.apply(
+            self.generation, self.meta, fold, Advance(Position(EPOCH, to), to * 10, to * 10)
+        )
+
+
+def new_fold(floors: Floors = FLOORS) -> Fold:
+    return Fold(BoardNames(floors))
+
+
+def credit(fold: Fold, user: str, amount: int, day: str = "2026-11-20", course: str = "") -> None:
+    fold.credit(user, amount, metric="xp", course_id=course, day=day)
+
+
+def scores_fold(scores: Sequence[tuple[str, int]]) -> Fold:
+    """Credits on the all-time board alone."""
+    fold = new_fold()
+    for user, amount in scores:
+        fold.credit(
+            user, amount, metric="xp", course_id="", day="2026-11-20", windows=(Window.ALL_TIME,)
+        )
+    return fold
+
+
+def shown(name: str = "", avatar: str = "") -> Profile:
+    return Profile(name, avatar, hidden=False)
+
+
+def hidden(name: str = "") -> Profile:
+    return Profile(name, "", hidden=True)
+
+
+@asynccontextmanager
+async def open_stores(url: str) -> AsyncIterator[Stores]:
+    """Stores on an emptied Redis with an empty generation at position 0."""
+    link = RedisLink(url, connections=4, timeout_s=10.0)
+    try:
+        await link.call(link.client.flushdb())
+        generation = new_generation()
+        generations = Generations(link)
+        await GenerationLoader(link, generation).finish(Meta(Position(EPOCH, 0), 0, 0, FLOORS))
+        await generations.publish(generation)
+        writer = BoardWriter(link)
+        meta = await writer.meta(generation)
+        assert meta is not None
+        yield Stores(link, writer, BoardReads(link), generations, generation, meta)
+    finally:
+        await link.close()
