@@ -10,7 +10,8 @@ from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.domain.answer import After, ListAnswer, RankAnswer, Source, TopAnswer
 from leaderboard_service.domain.board import Board
 from leaderboard_service.fallback import Fallback
-from leaderboard_service.reader import BoardReader, NotReadable
+from leaderboard_service.lane import NotReadable
+from leaderboard_service.reader import BoardReader
 from leaderboard_service.store.boards import Broken, GenerationGone
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations

@@ -10,7 +10,7 @@ from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.fallback import Fallback
 from leaderboard_service.follower import Follower
 from leaderboard_service.health import HealthWatch
-from leaderboard_service.reader import BoardReader
+from leaderboard_service.reader import CONNECTIONS, BoardReader
 from leaderboard_service.rebuild import Rebuilder, Sources, kept_floors
 from leaderboard_service.servicers.admin import LeaderboardAdminServicer
 from leaderboard_service.servicers.leaderboard import LeaderboardServicer
@@ -49,7 +49,7 @@ class LeaderboardApp:
         timeout_s = settings.redis_timeout_s
         # Reads, the follower, and all else have connections of their own.
         self._read_link = RedisLink(
-            settings.redis_url, connections=settings.redis_readers, timeout_s=timeout_s
+            settings.redis_url, connections=CONNECTIONS, timeout_s=timeout_s
         )
         self._follow_link = RedisLink(
             settings.redis_url, connections=1, timeout_s=max(timeout_s, 5.0)
@@ -62,9 +62,7 @@ class LeaderboardApp:
         self._breaker = RedisBreaker(self._work_link)
         self._generations = Generations(self._work_link)
         self._status = Status()
-        self._reader = BoardReader(
-            BoardReads(self._read_link), self._generations, self._breaker, settings.redis_readers
-        )
+        self._reader = BoardReader(BoardReads(self._read_link), self._generations, self._breaker)
         self._boards = Boards(
             self._reader,
             Fallback(

@@ -40,7 +40,7 @@ class HealthWatch:
             serving = await self._can_answer()
             if serving != known and not self._server.draining.is_set():
                 log.info("serving" if serving else "neither redis nor postgresql answers")
-                await self._server.set_serving(serving)
+                await self._server.set_serving(serving=serving)
                 known = serving
             await asyncio.sleep(_LOOK_S)
 

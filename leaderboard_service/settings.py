@@ -32,9 +32,6 @@ class LeaderboardSettings(CommonSettings):
     redis_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
         0.5, description="How long Redis may take to answer; then PostgreSQL is asked."
     )
-    redis_readers: Annotated[int, Field(ge=1, le=64)] = Field(
-        2, description="Connections that read boards; each reads for all who ask at once."
-    )
     keep_days: Periods = Field(35, description="DAY boards kept in Redis, today's included.")
     keep_weeks: Periods = Field(10, description="WEEK boards kept in Redis, this week's included.")
     keep_months: Periods = Field(

@@ -131,12 +131,12 @@ class GroupCommitter:
                 for one in group:
                     await self._commit([one])
                 return
-            log.error("submission met a constraint", exc_info=error)
+            log.exception("submission met a constraint")
             outcomes = [Unavailable("CONSTRAINT_VIOLATED", "A concurrent write was in the way.")]
         except LaurelError as error:
             outcomes = [error] * len(group)
-        except Exception as error:
-            log.error("group failed", commands=len(group), exc_info=error)
+        except Exception:
+            log.exception("group failed", commands=len(group))
             outcomes = [Unavailable("WRITE_FAILED", "The write failed; retry it.")] * len(group)
         metrics.GROUP_SECONDS.observe(time.perf_counter() - started)
         metrics.GROUP_COMMANDS.observe(len(group))

@@ -2,10 +2,11 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from progress_service.committer import GroupCommitter
+from progress_service.health import follow_database, migrate
 from progress_service.importer import Importer
 from progress_service.publisher import Publisher
 from progress_service.sequencer import Sequencer
@@ -34,7 +35,7 @@ def now() -> datetime:
 
 @dataclass
 class ProgressApp:
-    """The running parts; `serve` until `stopped` is set."""
+    """The running parts; `serve` until told to stop, `ready` is set once calls are answered."""
 
     settings: ProgressSettings
     database: Database
@@ -42,30 +43,34 @@ class ProgressApp:
     committer: GroupCommitter
     sequencer: Sequencer
     publisher: Publisher
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, stopped: asyncio.Event) -> None:
-        """Migrates, answers calls until `stopped`, drains, and closes everything."""
+        """Answers calls until `stopped`, drains, and closes everything.
+
+        Listens at once and is NOT_SERVING until the database answers and its schema is the
+        newest, and again whenever it does not answer.
+        """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
-            await self.database.migrate()
+            await self.server.start()
             async with asyncio.TaskGroup() as tasks:
-                background = [
-                    tasks.create_task(part.run())
-                    for part in (self.committer, self.sequencer, self.publisher)
-                ]
-                await self.server.start()
-                await self.server.set_serving(True)
+                background = tasks.create_task(self._work())
                 await stopped.wait()
                 await self.server.drain(self.settings.drain_seconds)
-                for task in background:
-                    task.cancel()
+                background.cancel()
+
+    async def _work(self) -> None:
+        await migrate(self.database)
+        async with asyncio.TaskGroup() as tasks:
+            for part in (self.committer, self.sequencer, self.publisher):
+                tasks.create_task(part.run())
+            tasks.create_task(follow_database(self.database, self.server, self.ready))
 
 
 def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
     """Every part, connected; nothing is opened yet. `port` 0: any free one."""
-    server = RpcServer(
-        settings.bind_host, settings.progress_port if port is None else port
-    )
+    server = RpcServer(settings.bind_host, settings.progress_port if port is None else port)
     database = Database(settings)
     zone = settings.zone
     publisher = Publisher(database, settings.checkpoint_seconds, server.draining)

@@ -77,7 +77,8 @@ class Importer:
     async def open(self, *, dry_run: bool) -> "AsyncIterator[Import]":
         """An import. A dry run is one transaction, rolled back at its end: what comes later
         in the stream sees what came before, and nothing remains. It holds the rows of its
-        users meanwhile, and PostgreSQL ends it when it is silent for 30 s."""
+        users meanwhile, and PostgreSQL ends it when it is silent for 30 s.
+        """
         if not dry_run:
             yield Import(_Committing(self.database, self.recorder, self.on_commit))
             return
@@ -109,7 +110,9 @@ class Import:
             n: one for n, one in enumerate(batch.commands) if isinstance(one, LaurelError)
         }
         for numbers in _rounds(batch.commands):
-            commands = [one for n in numbers if not isinstance(one := batch.commands[n], LaurelError)]
+            commands = [
+                one for n in numbers if not isinstance(one := batch.commands[n], LaurelError)
+            ]
             for n, outcome in zip(numbers, await self._writer.record(commands), strict=True):
                 outcomes[n] = outcome
                 if not self.dry_run:
@@ -199,5 +202,3 @@ async def _put(connection: AsyncConnection, batch: ImportBatch) -> None:
         await course_edits.put_course(connection, course)
     if batch.active_days:
         await active_days.add(connection, batch.active_days)
-
-

@@ -51,7 +51,7 @@ class Sequencer:
                 if is_connection_loss(error):
                     log.warning("sequencer lost the database", error=type(error).__name__)
                 else:
-                    log.error("sequencer failed", exc_info=error)
+                    log.exception("sequencer failed")
             await asyncio.sleep(pause)
             pause = min(pause * 2, _MAX_PAUSE_S)
 
@@ -91,9 +91,7 @@ class Sequencer:
                     return None
         started = time.perf_counter()
         async with connection.begin():
-            batch = await history.number_batch(
-                connection, holder, self.batch_size, self.lease_s
-            )
+            batch = await history.number_batch(connection, holder, self.batch_size, self.lease_s)
         if batch.count:
             metrics.SEQUENCER_SECONDS.observe(time.perf_counter() - started)
             metrics.SEQUENCER_BATCHES.inc()

@@ -43,24 +43,22 @@ class Boundary(aio.ServerInterceptor):
     async def intercept_service(
         self,
         continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
         ],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The wrapped handler of the called method; None (UNIMPLEMENTED) for an unknown one."""
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
             handler = await continuation(handler_call_details)
-            if handler is None:  # pyright and grpc say never; grpc does it for unknown methods
-                return handler
+            if handler is None:
+                return None
             wrapped = self._wrapped[method] = _wrap(method, handler)
         return wrapped
 
 
-def _wrap(
-    method: str, handler: grpc.RpcMethodHandler[Any, Any]
-) -> grpc.RpcMethodHandler[Any, Any]:
+def _wrap(method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
     if handler.response_streaming:
         inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
         outer: Handler = _Call(method, inner).stream
@@ -110,7 +108,7 @@ class _Call:
         self._begin(context)
         try:
             return await self._behaviour(request, context)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - every way out is counted, and passed on
             code = _code_of(error)
             await self._fail(error, context)
         finally:
@@ -126,7 +124,7 @@ class _Call:
                 await _write_all(answer, context)
             else:
                 await answer
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - as above
             code = "CANCELLED" if context.cancelled() else _code_of(error)
             if context.cancelled():
                 # The client is gone: whatever a blocked write raised means just that.
@@ -162,7 +160,7 @@ class _Call:
         raise error
 
 
-async def _write_all(answers: AsyncIterator[Message], context: Any) -> None:
+async def _write_all(answers: AsyncIterator[Any], context: Any) -> None:
     async for answer in answers:
         await context.write(answer)
 

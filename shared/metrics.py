@@ -8,7 +8,9 @@ RPC_SECONDS = Histogram(
     ["method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-RPCS = Counter("laurel_rpcs_total", "Finished calls, by method and status code.", ["method", "code"])
+RPCS = Counter(
+    "laurel_rpcs_total", "Finished calls, by method and status code.", ["method", "code"]
+)
 RPCS_IN_FLIGHT = Gauge("laurel_rpcs_in_flight", "Calls under way, streams included.", ["method"])
 
 

@@ -74,7 +74,7 @@ def parse_period(window: Window, period: str) -> date:
     try:
         if window is Window.WEEK:
             return date.fromisocalendar(numbers[0], numbers[1], 1)
-        return date(numbers[0], *(numbers[1:] + [1, 1])[:2])
+        return date(numbers[0], *[*numbers[1:], 1, 1][:2])
     except ValueError:
         raise ValueError(f"{period} is not in the calendar") from None
 

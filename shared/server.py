@@ -44,7 +44,8 @@ class Service:
 
 class RpcServer:
     """One listening gRPC server. `draining` is set when it begins to shut down; long streams
-    watch it and end with UNAVAILABLE, so that their clients go elsewhere at once."""
+    watch it and end with UNAVAILABLE, so that their clients go elsewhere at once.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -61,7 +62,7 @@ class RpcServer:
 
     async def start(self) -> None:
         """Binds and answers calls; one line on stderr and exit status 1 if the port is taken."""
-        await self.set_serving(False)
+        await self.set_serving(serving=False)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._add_reflection()
         try:
@@ -91,7 +92,7 @@ class RpcServer:
             )
         )
 
-    async def set_serving(self, serving: bool) -> None:
+    async def set_serving(self, *, serving: bool) -> None:
         """What grpc.health.v1 says, of each service by name and of the server as a whole."""
         status = health_pb2.HealthCheckResponse
         for name in ("", *self._names):

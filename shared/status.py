@@ -30,9 +30,7 @@ _TYPES = {code: kind for kind, code in CODES.items()}
 def status_of(error: LaurelError) -> status_pb2.Status:
     """The google.rpc.Status: always an ErrorInfo, and BadRequest or RetryInfo where it has them."""
     status = status_pb2.Status(code=CODES[type(error)].value[0], message=error.message)
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=DOMAIN, metadata=error.metadata
-    )
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     details = [_packed(info)]
     if error.violations:
         bad_request = error_details_pb2.BadRequest(

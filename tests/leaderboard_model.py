@@ -1,5 +1,6 @@
 """Boards as lists that are sorted: what every answer must equal."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 from leaderboard_service.domain.answer import Entry
@@ -19,7 +20,7 @@ def ranking(
     shown.sort()
     negated = [score for score, _ in shown]
     return [
-        Entry(1 + negated.index(score), user, -score, *_shown(user, known.get(user)))
+        Entry(1 + bisect_left(negated, score), user, -score, *_shown(user, known.get(user)))
         for score, user in shown
     ]
 

@@ -65,7 +65,7 @@ def _violations(award: Award, now: datetime) -> Iterator[FieldViolation]:
     yield from time_violations(award.occurred_time, now)
 
 
-def judge(award: Award, totals: Mapping[str, int], already_credited: bool) -> Credit | None:
+def judge(award: Award, totals: Mapping[str, int], *, already_credited: bool) -> Credit | None:
     """The credit, or None when (user, metric, source, reference) was credited before.
 
     Raises FailedPrecondition (TOTAL_TOO_LARGE).

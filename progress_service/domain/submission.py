@@ -143,7 +143,8 @@ def _score_violations(submission: Submission) -> Iterator[FieldViolation]:
 
 def check_level(submission: Submission, course: Course) -> None:
     """InvalidInput (INVALID_SCORE) when the level asks another number of questions;
-    FailedPrecondition (COURSE_ARCHIVED)."""
+    FailedPrecondition (COURSE_ARCHIVED).
+    """
     level = course.levels[submission.level_id]
     if course.archived:
         raise FailedPrecondition(
@@ -176,8 +177,8 @@ def judge(
     before = state.level
     completes = passed and before.complete_time is None
     pays = passed and not state.rewarded and not submission.without_xp
-    credits = tuple(_credits(level, course.course_id, marks, pays, state))
-    xp = sum(credit.amount for credit in credits if credit.metric == XP)
+    credited = tuple(_credits(level, course.course_id, marks, state, pays=pays))
+    xp = sum(credit.amount for credit in credited if credit.metric == XP)
     best = max(before.best_marks, marks)
     return Judgement(
         marks=marks,
@@ -193,7 +194,7 @@ def judge(
             levels_completed=state.course.levels_completed + completes,
             marks=state.course.marks + best - before.best_marks,
         ),
-        credits=credits,
+        credits=credited,
         rewarded=pays,
         unlocked_level_ids=course.unlocked_by(level.level_id, state.completed_neighbours)
         if completes
@@ -219,7 +220,7 @@ def _check_unlocked(course: Course, level: Level, state: LearnerState) -> None:
 
 
 def _credits(
-    level: Level, course_id: str, marks: int, pays: bool, state: LearnerState
+    level: Level, course_id: str, marks: int, state: LearnerState, *, pays: bool
 ) -> Iterator[Credit]:
     amounts: list[tuple[str, int]] = []
     if pays:

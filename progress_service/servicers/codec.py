@@ -27,9 +27,7 @@ _WINDOWS_OF_MASK = {
 def timestamp(moment: datetime) -> Timestamp:
     """An aware datetime as a Timestamp, to the microsecond."""
     since = moment - _EPOCH
-    return Timestamp(
-        seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000
-    )
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def moment(stamp: Timestamp, field: str) -> datetime:
@@ -71,9 +69,7 @@ def position_message(position: Position) -> types_pb2.Position:
 
 def change_message(row: Any) -> progress_pb2.Change:
     """A row of `changes` for the wire."""
-    change = progress_pb2.Change(
-        sequence=row.sequence, numbered_time=timestamp(row.numbered_time)
-    )
+    change = progress_pb2.Change(sequence=row.sequence, numbered_time=timestamp(row.numbered_time))
     if row.kind == XP_DELTA:
         change.xp_delta.MergeFrom(
             progress_pb2.XpDelta(

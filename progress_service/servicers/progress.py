@@ -45,22 +45,18 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
     zone: ZoneInfo
     clock: Callable[[], datetime]
 
-    async def SubmitProgress(  # noqa: D102 - the contract describes each RPC
+    async def SubmitProgress(
         self, request: pb.SubmitProgressRequest, context: Context
     ) -> pb.SubmitProgressResponse:
         submission = submission_of(request)
         recorded = await self.committer.record(submission)
         return submission_response(submission, recorded)
 
-    async def AwardXp(
-        self, request: pb.AwardXpRequest, context: Context
-    ) -> pb.AwardXpResponse:
+    async def AwardXp(self, request: pb.AwardXpRequest, context: Context) -> pb.AwardXpResponse:
         recorded = await self.committer.record(award_of(request))
         return pb.AwardXpResponse(**recorded.answer, replayed=recorded.replayed)
 
-    async def RevokeXp(
-        self, request: pb.RevokeXpRequest, context: Context
-    ) -> pb.RevokeXpResponse:
+    async def RevokeXp(self, request: pb.RevokeXpRequest, context: Context) -> pb.RevokeXpResponse:
         revocation = _revocation_of(request)
 
         async def work(connection: AsyncConnection) -> dict[str, Any]:
@@ -183,5 +179,3 @@ def _stats_message(
         update_time=codec.timestamp(found.update_time),
         position=codec.position_message(found.head.position),
     )
-
-

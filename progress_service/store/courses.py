@@ -89,7 +89,8 @@ async def put(connection: AsyncConnection, course: Course) -> tuple[Course, Cour
 
 class CourseCache:
     """Definitions by level, as last read. Whoever uses one checks its version in the same
-    transaction as its effect, and calls `refresh` when another is current."""
+    transaction as its effect, and calls `refresh` when another is current.
+    """
 
     def __init__(self, max_courses: int = 10_000) -> None:
         self._max = max_courses

@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 _STATEMENT_TIMEOUT_MS = 30_000
 _RETRY_STATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+# admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout,
+# idle_in_transaction_session_timeout, too_many_connections
+_LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
 _DOWN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncio.TimeoutError)
 
 
@@ -95,8 +98,8 @@ class Database:
             ):
                 with attempt:
                     async with self.engine.begin() as connection:
-                        result = await work(connection)
-        return result
+                        return await work(connection)
+        raise AssertionError("the last attempt returns or raises")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -127,8 +130,8 @@ def is_connection_loss(error: BaseException) -> bool:
         return (
             error.connection_invalidated
             or isinstance(error, InterfaceError)
-            or state[:2] in {"08", "57"}
-            or state in {"25P03", "53300"}
+            or state[:2] == "08"
+            or state in _LOST_STATES
         )
     return False
 

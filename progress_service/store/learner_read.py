@@ -20,7 +20,8 @@ _LOCK_USERS = text(
 )
 
 # One row for each ask. Cost: a few primary-key look-ups per ask; neighbours only where the
-# course has an order of levels. Index: the primary keys.
+# course has an order of levels. Index: the primary keys. `LIMIT 1` instead of EXISTS: that
+# may be planned as one scan of the whole table.
 _READ = text(
     """
     SELECT ask.ordinal,
@@ -28,11 +29,14 @@ _READ = text(
            p.best_marks, p.attempts, p.time_spent_ms, p.complete_time, p.xp_earned,
            c.version,
            cp.course_version, cp.levels_completed, cp.marks,
-           EXISTS (SELECT FROM level_rewards r
-                   WHERE r.user_id = ask.user_id AND r.level_id = ask.level_id) AS rewarded,
-           EXISTS (SELECT FROM award_references a
-                   WHERE a.user_id = ask.user_id AND a.metric = ask.metric
-                     AND a.source = ask.source AND a.reference = ask.reference) AS referenced,
+           (SELECT true FROM level_rewards r
+            WHERE r.user_id = ask.user_id AND r.level_id = ask.level_id LIMIT 1)
+               IS TRUE AS rewarded,
+           CASE WHEN ask.reference <> '' THEN
+               (SELECT true FROM award_references a
+                WHERE a.user_id = ask.user_id AND a.metric = ask.metric
+                  AND a.source = ask.source AND a.reference = ask.reference LIMIT 1)
+               END IS TRUE AS referenced,
            (SELECT jsonb_object_agg(t.metric, t.total) FROM user_totals t
             WHERE t.user_id = ask.user_id)::text AS totals,
            CASE WHEN ask.neighbours <> '' THEN
@@ -92,7 +96,8 @@ class Ask:
 @dataclass(frozen=True, slots=True)
 class Found:
     """What was read for one ask. `course_version` None: no such course; `stored_version`:
-    the version that `course` was judged against, None when the user never tried it."""
+    the version that `course` was judged against, None when the user never tried it.
+    """
 
     answered: Answered | None
     level: LevelState
@@ -186,9 +191,7 @@ async def read_course_levels(
 
 async def read_catalog(connection: AsyncConnection, attempts: int, entries: int) -> Catalog:
     """The metrics as they are now, and as many new ids as are asked for."""
-    row = (
-        await connection.execute(_CATALOG, {"attempts": attempts, "entries": entries})
-    ).one()
+    row = (await connection.execute(_CATALOG, {"attempts": attempts, "entries": entries})).one()
     return Catalog(json.loads(row.windows), list(row.attempts), list(row.entries))
 
 

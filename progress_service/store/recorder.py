@@ -59,7 +59,8 @@ def _zone(name: str) -> ZoneInfo:
 
 class Recorder:
     """Records groups of commands. One per process, and one more for each dry run, since the
-    courses that a dry run sees may never exist."""
+    courses that a dry run sees may never exist.
+    """
 
     def __init__(self, zone: ZoneInfo, clock: Callable[[], datetime]) -> None:
         self._zone = zone
@@ -143,7 +144,11 @@ class _Group:
             command = commands[index]
             try:
                 result = self._judge(
-                    index, command, learners[command.user_id], courses.get(index), found[index],
+                    index,
+                    command,
+                    learners[command.user_id],
+                    courses.get(index),
+                    found[index],
                     catalog,
                 )
             except LaurelError as error:
@@ -226,7 +231,7 @@ class _Group:
                 raise metric_not_found(command.metric)
             if command.course_id and found.course_version is None:
                 raise course_not_found(command.course_id)
-            credit = awards.judge(command, found.totals, found.referenced)
+            credit = awards.judge(command, found.totals, already_credited=found.referenced)
             return _Judged(index, learner, moment, (credit,) if credit else ())
         if course is None:
             raise level_not_found(command.level_id)

@@ -109,4 +109,3 @@ def _cancelling(entry: Any, total_before: int) -> Credit:
         course_id=entry.course_id,
         level_id=entry.level_id,
     )
-

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import IO, Self
+from typing import BinaryIO, Self, cast
 
 import asyncpg
 
@@ -52,8 +52,9 @@ class Spool(AbstractContextManager["Spool"]):
 
     def __init__(self) -> None:
         self.head: Head | None = None
-        self._profiles: IO[bytes] = TemporaryFile()
-        self._standings: IO[bytes] = TemporaryFile()
+        # Closed by __exit__.
+        self._profiles = cast("BinaryIO", TemporaryFile())  # noqa: SIM115
+        self._standings = cast("BinaryIO", TemporaryFile())  # noqa: SIM115
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +75,8 @@ class Spool(AbstractContextManager["Spool"]):
         floors: Sequence[tuple[Window, str]],
     ) -> Head:
         """Copies everything at one position; `boards` empty: all; periods before `floors`
-        are left out."""
+        are left out.
+        """
         async with database.read() as connection:
             self.head = await read_head(connection)
             raw = (await connection.get_raw_connection()).driver_connection
@@ -119,6 +121,6 @@ class Spool(AbstractContextManager["Spool"]):
                 yield board, chunk
 
 
-def _rows(file: IO[bytes]) -> Iterator[list[str]]:
+def _rows(file: BinaryIO) -> Iterator[list[str]]:
     file.seek(0)
     return csv.reader(line.decode() for line in file)

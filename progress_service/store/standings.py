@@ -183,9 +183,7 @@ async def _index(
     return int(row.above), int(row.above + row.tied_before)
 
 
-async def _ranked(
-    connection: AsyncConnection, board: Board, rows: Sequence[Any]
-) -> list[Standing]:
+async def _ranked(connection: AsyncConnection, board: Board, rows: Sequence[Any]) -> list[Standing]:
     """Consecutive rows with their competition ranks (1, 1, 3)."""
     if not rows:
         return []

@@ -65,9 +65,7 @@ async def get(connection: AsyncConnection, user_id: str) -> User | None:
     return User(*row) if row else None
 
 
-async def load_page(
-    connection: AsyncConnection, prefix: str, after: str, limit: int
-) -> list[User]:
+async def load_page(connection: AsyncConnection, prefix: str, after: str, limit: int) -> list[User]:
     """Users by id after `after` whose id, or name in any case, starts with `prefix`."""
     escaped = prefix.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
     params = {"prefix": prefix, "pattern": escaped + "%", "after": after, "limit": limit}

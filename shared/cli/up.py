@@ -39,6 +39,11 @@ class Stopper:
         for number in SIGNALS:
             signal.signal(number, self._handle)
 
+    def deaf(self) -> None:
+        """Ignores the signals from now on: the end has come."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         bounced = now - self._last < BOUNCE_S
@@ -84,6 +89,7 @@ def _run(stack: Stack, *, demo: bool) -> int:
         stack.stop()
     except StopRequested:
         stack.kill()
+    stopper.deaf()
     return status
 
 

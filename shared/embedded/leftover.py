@@ -19,7 +19,7 @@ def left_over(directory: Path, names: Collection[str]) -> list[psutil.Process]:
         if process.info["name"] not in names:
             continue
         try:
-            if process.cwd() == where:
+            if is_alive(process) and process.cwd() == where:
                 found.append(process)
         except psutil.Error:  # it has just ended, or is another user's
             continue
@@ -44,14 +44,15 @@ def still_alive(processes: Sequence[psutil.Process], timeout_s: float) -> list[p
     One that has ended and is not collected by its parent (which may be a lazy init) is gone.
     """
     deadline = time.monotonic() + timeout_s
-    alive = [process for process in processes if _is_alive(process)]
+    alive = [process for process in processes if is_alive(process)]
     while alive and time.monotonic() < deadline:
         time.sleep(POLL_S)
-        alive = [process for process in alive if _is_alive(process)]
+        alive = [process for process in alive if is_alive(process)]
     return alive
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process has not ended; one that waits to be collected has."""
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             # The first thread has ended; while others end, files and ports are still held.

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import structlog
 
-from shared.embedded.leftover import kill_all, still_alive
+from shared.embedded.leftover import is_alive, kill_all, still_alive
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,8 @@ class PidFile:
         try:
             record = json.loads(self._path.read_text(encoding="utf-8"))
             process = psutil.Process(int(record["pid"]))
-            same = abs(process.create_time() - float(record["started"])) < 1.0
+            started = float(record["started"])
+            same = abs(process.create_time() - started) < 1.0 and is_alive(process)
         except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
             return None
         return process if same else None

@@ -24,13 +24,14 @@ from shared.embedded.errors import EmbeddedError
 from shared.embedded.folders import FolderLock, private_folder, remove_far_folder, socket_folder
 from shared.embedded.leftover import kill_all, left_over, still_alive
 from shared.embedded.logfile import LogFile
-from shared.embedded.process import ChildProcess, Command, wait_until
+from shared.embedded.process import ChildProcess, Command, launched, wait_until
 
 log = structlog.get_logger(__name__)
 
 DATABASE = "laurel"
 SUPERUSER = "laurel"
 PORT = 5432  # names the socket's file; nothing listens on it
+SOCKET_NAME = f".s.PGSQL.{PORT}"
 
 # For a small machine that does a lot of small transactions and must lose none of them.
 SETTINGS = {
@@ -163,13 +164,14 @@ class EmbeddedPostgres:
             self._initialise()
         self._socket_folder = socket_folder(
             self._directory,
-            f".s.PGSQL.{PORT}.lock",
+            f"{SOCKET_NAME}.lock",
             account,
         )
         self._write_settings()
-        # A stale lock file with the number of a process that now is something else would stop the
+        # Stale lock files with the number of a process that now is something else would stop the
         # start. No server of this cluster runs: the lock is ours and the left over are gone.
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        for stale in (self._data / "postmaster.pid", self._socket_folder / f"{SOCKET_NAME}.lock"):
+            stale.unlink(missing_ok=True)
         self._child = ChildProcess(
             Command(
                 name=self.name,
@@ -198,15 +200,12 @@ class EmbeddedPostgres:
             *("--no-instructions", "--no-sync" if self._fast else "--sync-method=fsync"),
         ]
         done = subprocess.run(
-            [str(_binary("initdb")), *arguments],
+            launched([str(_binary("initdb")), *arguments], account, signal.SIGTERM),
             check=False,
             capture_output=True,
             text=True,
             env=_environment(),
             cwd=fresh,
-            user=None if account is None else account.uid,
-            group=None if account is None else account.gid,
-            extra_groups=None if account is None else [],
         )
         if done.returncode != 0:
             raise EmbeddedError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")

@@ -1,6 +1,6 @@
 """Child processes that end with their parent."""
 
-import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -18,8 +18,6 @@ from shared.embedded.errors import EmbeddedError
 from shared.embedded.leftover import POLL_S, kill_all
 from shared.embedded.logfile import LogFile
 from shared.embedded.pidfile import PidFile
-
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,9 @@ class ChildProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = self.command
         output = command.log.open()
-        account = command.account
         try:
             return subprocess.Popen(
-                command.argv,
+                launched(command.argv, command.account, command.stop_signal),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -91,11 +88,6 @@ class ChildProcess:
                 cwd=command.working_directory,
                 start_new_session=True,
                 umask=0o077,
-                user=None if account is None else account.uid,
-                group=None if account is None else account.gid,
-                extra_groups=None if account is None else [],
-                # The child calls prctl and getppid there, nothing that takes a lock.
-                preexec_fn=_bound_to_parent(command.stop_signal),  # noqa: PLW1509
             )
         except OSError as error:
             raise EmbeddedError(f"cannot start {command.name}: {error}") from error
@@ -138,23 +130,24 @@ class ChildProcess:
             self._pid_file.clear()
 
 
-def _bound_to_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
-    """What the child runs between fork and exec; None where it cannot be bound.
+def launched(
+    argv: Sequence[str], account: Account | None, stop_signal: signal.Signals
+) -> list[str]:
+    """The command line that runs `argv` as the account and binds it to this thread's life.
 
-    The signal comes when the parent's *thread* ends, so only children of the main thread get it.
-    subprocess changes the user before this runs; the other way round the kernel would forget it.
+    The signal comes when the parent's *thread* ends, so only children of the main thread get it,
+    and only on Linux.
     """
-    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
-        return None
-    parent = os.getpid()
-    prctl = ctypes.CDLL(None).prctl
-
-    def bind() -> None:
-        prctl(PR_SET_PDEATHSIG, int(stop_signal))
-        if os.getppid() != parent:  # it ended between fork and prctl
-            os._exit(1)
-
-    return bind
+    main_thread = threading.current_thread() is threading.main_thread()
+    bound = sys.platform == "linux" and main_thread
+    options = {
+        "uid": None if account is None else account.uid,
+        "gid": None if account is None else account.gid,
+        "signal": int(stop_signal) if bound else None,
+        "parent": os.getpid(),
+    }
+    launcher = str(Path(__file__).with_name("launch.py"))
+    return [sys.executable, "-I", "-S", launcher, json.dumps(options), *argv]
 
 
 def wait_until(condition: Callable[[], bool], child: ChildProcess, timeout_s: float) -> None:

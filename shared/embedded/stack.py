@@ -66,23 +66,14 @@ class Stack:
         self._end_left_over()
         check_ports(self.settings)
         postgres_url, redis_url = self._start_servers()
-        metrics_port = self.settings.metrics_port
-        progress = self._service(
-            "ProgressService",
-            "progress_service",
-            {"LAUREL_POSTGRES_URL": postgres_url, "LAUREL_METRICS_PORT": str(metrics_port)},
-        )
-        second_port = metrics_port + 1 if metrics_port else 0
-        leaderboard = self._service(
-            "LeaderboardService",
-            "leaderboard_service",
-            {"LAUREL_REDIS_URL": redis_url, "LAUREL_METRICS_PORT": str(second_port)},
-        )
-        for service in (progress, leaderboard):
+        services = self._services(postgres_url, redis_url)
+        for service in services:
             self.add(service)
-        self._wait_until_serving([progress, leaderboard])
+        self._wait_until_serving(services)
         run = self.home / "run"
         self.add(EmbeddedEnvoy(run, self.settings, self.home / "logs" / "envoy.log"))
+        # What they warned of while they waited for each other is in the logs.
+        self._watches = [LogWatch(service.name, service.log.path) for service in services]
 
     def run_module(
         self, module: Module, timeout_s: float, *, accepted: Sequence[int] = (0,)
@@ -189,10 +180,22 @@ class Stack:
             redis_url = redis.url()
         return postgres_url, redis_url
 
-    def _service(self, name: str, module: str, environment: dict[str, str]) -> ModuleProcess:
-        process = self.module_process(Module(name, module), environment)
-        self._watches.append(LogWatch(name, process.log.path))
-        return process
+    def _services(self, postgres_url: str, redis_url: str) -> list[ModuleProcess]:
+        """Both services; each is told where its own store is."""
+        first_port = self.settings.metrics_port
+        second_port = first_port + 1 if first_port else 0
+        progress = Module("ProgressService", "progress_service")
+        leaderboard = Module("LeaderboardService", "leaderboard_service")
+        return [
+            self.module_process(
+                progress,
+                {"LAUREL_POSTGRES_URL": postgres_url, "LAUREL_METRICS_PORT": str(first_port)},
+            ),
+            self.module_process(
+                leaderboard,
+                {"LAUREL_REDIS_URL": redis_url, "LAUREL_METRICS_PORT": str(second_port)},
+            ),
+        ]
 
     def _wait_until_serving(self, services: list[ModuleProcess]) -> None:
         addresses = (self.settings.progress_address, self.settings.leaderboard_address)

@@ -1,19 +1,16 @@
-"""A whole stack of its own, started as a user starts it, and OULAD put in by the command."""
+"""A whole stack of its own, and OULAD put in by the command."""
 
 import asyncio
 import functools
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -23,14 +20,11 @@ from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServ
 from shared.gen.laurel.progress.v1 import admin_pb2 as progress_admin
 from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStub
 from tests.e2e.oulad_expected import Expected, expected_of
+from tests.e2e.running_stack import LAUREL, POLL_S, RunningStack
 
-LAUREL = Path(sys.executable).with_name("laurel")
-READY_TIMEOUT_S = 90
-STOP_TIMEOUT_S = 60
 IMPORT_TIMEOUT_S = 240
 VISIBLE_TIMEOUT_S = 120
 CALL_TIMEOUT_S = 30
-POLL_S = 0.05
 
 LIVE = leaderboard_admin.GetStatusResponse.STATE_LIVE
 
@@ -50,71 +44,24 @@ def expected() -> Expected:
     return expected_of(data_folder())
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Return once the condition holds; TimeoutError after the timeout."""
-    until = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError(f"{what}: not within {timeout_s} s")
-        time.sleep(POLL_S)
-
-
-class OuladStack:
-    """`laurel up` in a home of its own, on free ports; everything else in its environment."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        progress, leaderboard, gateway = _free_ports(3)
-        self.progress_address = f"127.0.0.1:{progress}"
-        self.leaderboard_address = f"127.0.0.1:{leaderboard}"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("LAUREL_")}
-        self._environment = clean | {
-            "LAUREL_HOME": str(home),
-            "LAUREL_PROGRESS_PORT": str(progress),
-            "LAUREL_LEADERBOARD_PORT": str(leaderboard),
-            "LAUREL_GATEWAY_PORT": str(gateway),
-            "LAUREL_METRICS_PORT": "0",
-        }
-        self._output: list[str] = []
-        self._resources = ExitStack()
-
-    def __enter__(self) -> Self:
-        process = subprocess.Popen(
-            [LAUREL, "up"],
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        reader = threading.Thread(target=self._read, args=[process], daemon=True)
-        reader.start()
-        self._resources.callback(reader.join, STOP_TIMEOUT_S)
-        self._resources.callback(self._stop, process)
-
-        def ready() -> bool:
-            assert process.poll() is None, f"laurel up ended:\n{self.output}"
-            return "ready\n" in self._output
-
-        try:
-            wait_until(ready, READY_TIMEOUT_S, "the line `ready` of laurel up")
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._resources.close()
+class OuladStack(RunningStack):
+    """A running stack that knows how to import the data set, and when it is on the boards."""
 
     @property
-    def output(self) -> str:
-        """What `laurel up` has printed."""
-        return "".join(self._output)
+    def progress_address(self) -> str:
+        """Where ProgressService is."""
+        return self.target("PROGRESS_PORT")
+
+    @property
+    def leaderboard_address(self) -> str:
+        """Where LeaderboardService is."""
+        return self.target("LEADERBOARD_PORT")
 
     def import_oulad(self, *args: str) -> dict[str, Any]:
         """Run the import to its end and return its JSON document."""
         with self.importing(*args) as process:
             stdout, stderr = process.communicate(timeout=IMPORT_TIMEOUT_S)
-        assert process.returncode == 0, f"{stderr}\n{self.output}"
+        assert process.returncode == 0, f"{stderr}\n{self.errors}"
         document: dict[str, Any] = json.loads(stdout)
         return document
 
@@ -122,8 +69,8 @@ class OuladStack:
     def importing(self, *args: str) -> Iterator[subprocess.Popen[str]]:
         """An import under way."""
         with subprocess.Popen(
-            [LAUREL, "import", "oulad", str(data_folder()), "--json", *args],
-            env=self._environment,
+            [str(LAUREL), "import", "oulad", str(data_folder()), "--json", *args],
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -133,14 +80,10 @@ class OuladStack:
             finally:
                 process.kill()
 
-    def service_pid(self, module: str) -> int:
-        """The process id of `progress_service` or `leaderboard_service`."""
-        record = json.loads((self.home / "run" / f"{module}.pid").read_text(encoding="utf-8"))
-        return int(record["pid"])
-
     def kill_service(self, module: str) -> None:
-        """End a service as a crash does; the supervisor starts it again."""
-        os.kill(self.service_pid(module), signal.SIGKILL)
+        """End `progress_service` or `leaderboard_service` as a crash does; `up` restarts it."""
+        record = json.loads((self.home / "run" / f"{module}.pid").read_text(encoding="utf-8"))
+        os.kill(int(record["pid"]), signal.SIGKILL)
 
     async def progress_status(self) -> progress_admin.GetStatusResponse:
         """What ProgressService says of itself."""
@@ -160,7 +103,7 @@ class OuladStack:
         """Wait until the ledger holds `count` entries, in the middle of an import."""
         until = time.monotonic() + IMPORT_TIMEOUT_S
         while (await self.progress_status()).ledger_entries < count:
-            assert time.monotonic() < until, f"fewer than {count} entries:\n{self.output}"
+            assert time.monotonic() < until, f"fewer than {count} entries:\n{self.errors}"
             await asyncio.sleep(POLL_S)
 
     async def visible(self) -> int:
@@ -175,29 +118,6 @@ class OuladStack:
                 and leaderboard.state == LIVE
             ):
                 return progress.head.sequence
-            where = f"{progress}\n{leaderboard}\n{self.output}"
+            where = f"{progress}\n{leaderboard}\n{self.errors}"
             assert time.monotonic() < until, f"the boards are not at the head:\n{where}"
             await asyncio.sleep(POLL_S)
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                self._output.append(line)
-
-    def _stop(self, process: subprocess.Popen[str]) -> None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -65,8 +65,7 @@ class RunningStack:
 
     def __enter__(self) -> Self:
         try:
-            self.start()
-            self.wait_until_ready()
+            self.start_and_wait()
         except BaseException:
             self.close()
             raise
@@ -117,10 +116,15 @@ class RunningStack:
                 start_new_session=True,
             )
 
+    def start_and_wait(self) -> None:
+        """Starts it; returns when it has printed `ready`."""
+        self.start()
+        self.wait_until_ready()
+
     def wait_until_ready(self) -> None:
         """Returns when it has printed `ready` on a line of its own."""
-        until(lambda: self._has_ended() or "ready" in self.output.splitlines(), 90, "ready")
-        assert not self._has_ended(), f"ended: {self.errors}"
+        until(lambda: self.has_ended() or "ready" in self.output.splitlines(), 90, "ready")
+        assert not self.has_ended(), f"ended: {self.errors}"
 
     def run_to_end(self) -> int:
         """Starts it and waits for its end; the exit status."""
@@ -134,8 +138,13 @@ class RunningStack:
 
     def interrupt(self) -> int:
         """Ctrl-C; the exit status."""
-        self.process.send_signal(signal.SIGINT)
+        self.interrupt_once()
         return self.wait()
+
+    def interrupt_once(self) -> None:
+        """Ctrl-C, if it still runs; returns at once."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
         """kill -9 of the supervisor alone."""
@@ -155,8 +164,14 @@ class RunningStack:
             assert still_alive(family, 10) == []
         shutil.rmtree(self.home.parent, ignore_errors=True)
 
-    def _has_ended(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
+    def has_ended(self, timeout_s: float = 0.0) -> bool:
+        """Whether it has ended, at the latest after the timeout."""
+        assert self._process is not None
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
 
 def is_serving(target: str) -> bool:

@@ -2,7 +2,6 @@
 
 import functools
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,9 @@ from tests.e2e.oulad_stack import IMPORT_TIMEOUT_S, OuladStack, data_folder, exp
 pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("oulad_crash")]
 
 
-async def test_killed_services_lose_nothing_and_pay_nothing_twice(tmp_path: Path) -> None:
+async def test_killed_services_lose_nothing_and_pay_nothing_twice() -> None:
     data_folder()
-    with OuladStack(tmp_path / "home") as stack:
+    with OuladStack() as stack:
         await _import_until_progress_service_is_killed(stack, entries=60_000)
         kept = (await stack.progress_status()).ledger_entries
         assert 60_000 <= kept < expected().entries

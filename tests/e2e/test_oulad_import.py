@@ -28,9 +28,9 @@ class Imported(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
+def imported() -> Iterator[Imported]:
     data_folder()
-    with OuladStack(tmp_path_factory.mktemp("oulad") / "home") as stack:
+    with OuladStack() as stack:
         started = time.monotonic()
         first = stack.import_oulad()
         head = asyncio.run(stack.visible())

@@ -81,7 +81,7 @@ def test_it_listens_on_the_loopback_address_and_on_private_sockets_alone(
     stack: RunningStack,
 ) -> None:
     listening = {
-        connection.laddr.ip
+        connection.laddr.ip.removeprefix("::ffff:")
         for process in stack.family()
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
@@ -126,69 +126,55 @@ def test_it_answers_again_after_postgres_was_killed(stack: RunningStack) -> None
     until(answers, 30, "ProgressService answers again")
 
 
-def test_it_keeps_its_data_and_leaves_no_process_behind() -> None:
-    with RunningStack() as stack:
-        put_user(stack, "kept")
-        family = stack.family()
+def test_it_keeps_its_data_and_leaves_no_process_behind(stack: RunningStack) -> None:
+    put_user(stack, "kept-across-a-stop")
+    family = stack.family()
 
-        assert stack.interrupt() == 0
-        assert still_alive(family, 0) == []
-        assert list((stack.home / "run").glob("*.pid")) == []
-        stack.start()
-        stack.wait_until_ready()
-        assert user_ids(stack) == ["kept"]
+    assert stack.interrupt() == 0
+    assert still_alive(family, 0) == []
+    assert list((stack.home / "run").glob("*.pid")) == []
+    stack.start_and_wait()
+    assert "kept-across-a-stop" in user_ids(stack)
 
 
-def test_a_second_interrupt_does_not_wait_for_anyone() -> None:
-    with RunningStack(settings={"LAUREL_DRAIN_SECONDS": "60"}) as stack:
-        family = stack.family()
-        child(stack, "leaderboard_service").suspend()
-        stack.process.send_signal(signal.SIGINT)
-        until(lambda: "stopping" in stack.errors, 10, "it has heard the first")
-        until(lambda: not child_runs(stack, "envoy"), 10, "it has begun to stop")
+def test_it_starts_again_at_once_after_the_supervisor_was_killed(stack: RunningStack) -> None:
+    put_user(stack, "kept-across-a-kill")
+    orphans = stack.family()[1:]
+    stack.kill()
+    stack.start_and_wait()
 
-        def ended() -> bool:
-            # Signals in quick succession count as one, so they are repeated.
-            stack.process.send_signal(signal.SIGINT)
-            return still_alive([stack.process], 0.5) == []
-
-        until(ended, 20, "it has ended")
-        assert stack.wait() == 0
-        assert still_alive(family, 5) == []
+    assert "kept-across-a-kill" in user_ids(stack)
+    assert still_alive(orphans, 0) == []
 
 
-def test_two_stacks_run_side_by_side() -> None:
-    with RunningStack() as one, RunningStack() as other:
-        put_user(one, "only-in-one")
+def test_it_starts_again_after_everything_was_killed(stack: RunningStack) -> None:
+    put_user(stack, "kept-across-a-crash")
+    for process in stack.family():
+        process.send_signal(signal.SIGKILL)
+    stack.wait()
+    stack.start_and_wait()
 
-        assert user_ids(one) == ["only-in-one"]
+    assert "kept-across-a-crash" in user_ids(stack)
+
+
+def test_two_stacks_run_side_by_side(stack: RunningStack) -> None:
+    put_user(stack, "only-in-one")
+    with RunningStack() as other:
         assert user_ids(other) == []
-        assert one.interrupt() == 0
-        assert user_ids(other) == []
+        assert all(is_serving(stack.target(name)) for name in SERVICES)
+
+    assert "only-in-one" in user_ids(stack)
 
 
-def test_it_starts_again_at_once_after_the_supervisor_was_killed() -> None:
-    with RunningStack() as stack:
-        put_user(stack, "kept")
-        orphans = stack.family()[1:]
-        stack.kill()
-        stack.start()
-        stack.wait_until_ready()
+def test_the_demo_stays_out_of_a_home_with_users(stack: RunningStack) -> None:
+    put_user(stack, "a-real-one")
+    before = user_ids(stack)
+    stack.interrupt()
+    stack.options = ("--demo",)
+    stack.start_and_wait()
 
-        assert user_ids(stack) == ["kept"]
-        assert still_alive(orphans, 0) == []
-
-
-def test_it_starts_again_after_everything_was_killed() -> None:
-    with RunningStack() as stack:
-        put_user(stack, "kept")
-        for process in stack.family():
-            process.send_signal(signal.SIGKILL)
-        stack.wait()
-        stack.start()
-        stack.wait_until_ready()
-
-        assert user_ids(stack) == ["kept"]
+    assert "the demo stays out" in stack.errors
+    assert user_ids(stack) == before
 
 
 def test_a_taken_port_is_one_line_that_names_the_setting() -> None:
@@ -221,21 +207,26 @@ def test_a_bad_setting_is_one_line_that_names_it(name: str, value: str) -> None:
     stack.close()
 
 
-def test_the_demo_moves_the_board_and_prints_calls_with_its_ports() -> None:
-    with RunningStack(options=("--demo",)) as stack:
+def test_the_demo_moves_the_board_and_a_second_interrupt_ends_it_at_once() -> None:
+    with RunningStack(options=("--demo",), settings={"LAUREL_DRAIN_SECONDS": "60"}) as stack:
         assert f"http://{stack.target('GATEWAY_PORT')}/laurel." in stack.output
         until(lambda: total_xp(stack) > 0, 20, "someone is on the board")
         at_first = total_xp(stack)
         until(lambda: total_xp(stack) > at_first, 20, "the board moves")
+        a_second_interrupt_does_not_wait_for_anyone(stack)
 
 
-def test_the_demo_stays_out_of_a_home_with_users() -> None:
-    with RunningStack() as stack:
-        put_user(stack, "a-real-one")
-        stack.interrupt()
-        stack.options = ("--demo",)
-        stack.start()
-        stack.wait_until_ready()
+def a_second_interrupt_does_not_wait_for_anyone(stack: RunningStack) -> None:
+    family = stack.family()
+    child(stack, "leaderboard_service").suspend()
+    stack.process.send_signal(signal.SIGINT)
+    until(lambda: not child_runs(stack, "envoy"), 10, "it has begun to stop")
 
-        assert "the demo stays out" in stack.errors
-        assert user_ids(stack) == ["a-real-one"]
+    def ended() -> bool:
+        # Signals in quick succession count as one, so they are repeated.
+        stack.interrupt_once()
+        return stack.has_ended(0.6)
+
+    until(ended, 20, "it has ended")
+    assert stack.wait() == 0
+    assert still_alive(family, 5) == []

@@ -82,14 +82,15 @@ async def test_it_starts_again_after_its_postmaster_alone_was_killed(
     connection.terminate()
 
 
-def test_it_starts_in_spite_of_a_stale_lock_file_and_a_broken_first_start(folder: Path) -> None:
+def test_it_starts_in_spite_of_stale_lock_files_and_a_broken_first_start(folder: Path) -> None:
     server = EmbeddedPostgres(folder / "postgres", fast=True)
     (folder / "postgres" / "data.new").mkdir(parents=True)
     (folder / "postgres" / "data.new" / "PG_VERSION").write_text("18\n")
     server.start()
     server.kill()
     # A process that is alive and is no PostgreSQL now has the number.
-    (folder / "postgres" / "data" / "postmaster.pid").write_text(f"{os.getppid()}\n")
+    for lock in ("data/postmaster.pid", "socket/.s.PGSQL.5432.lock"):
+        (folder / "postgres" / lock).write_text(f"{os.getppid()}\n")
     server.start()
     server.stop()
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +105,26 @@ def test_two_servers_run_side_by_side(
 def test_a_directory_in_use_is_refused(server: EmbeddedRedis, tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match="in use"):
         EmbeddedRedis(tmp_path / "redis").start()
+
+
+def test_it_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from shared.embedded.redis import EmbeddedRedis;"
+        "server = EmbeddedRedis(Path(sys.argv[1])); server.start();"
+        "print(server.pid, flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "redis")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with owner:
+        assert owner.stdout is not None
+        server = psutil.Process(int(owner.stdout.readline()))
+        owner.kill()
+        owner.wait()
+
+    assert still_alive([server], 10) == []
 
 
 @pytest.mark.parametrize("name", ["d" * 70 + "/" + "e" * 70, "a b, 'c' \"d\" %20 é"])

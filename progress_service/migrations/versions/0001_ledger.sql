@@ -71,7 +71,7 @@ CREATE TABLE award_references (
 CREATE SEQUENCE attempt_ids CACHE 1;
 CREATE TABLE attempts (
     attempt_id bigint PRIMARY KEY,
-    user_id text COLLATE "C" NOT NULL REFERENCES users,
+    user_id text COLLATE "C" NOT NULL,
     course_id text COLLATE "C" NOT NULL,
     level_id text COLLATE "C" NOT NULL,
     request_id text COLLATE "C" NOT NULL,
@@ -91,7 +91,7 @@ CREATE INDEX attempts_course ON attempts (course_id, attempt_id);
 CREATE SEQUENCE entry_ids CACHE 1;
 CREATE TABLE xp_entries (
     entry_id bigint PRIMARY KEY,
-    user_id text COLLATE "C" NOT NULL REFERENCES users,
+    user_id text COLLATE "C" NOT NULL,
     metric text COLLATE "C" NOT NULL,
     amount bigint NOT NULL CHECK (amount <> 0),
     total_after bigint NOT NULL CHECK (total_after BETWEEN 0 AND 9007199254740991),
@@ -112,7 +112,7 @@ CREATE TABLE xp_entries (
 CREATE INDEX xp_entries_user ON xp_entries (user_id, entry_id);
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
+$$ BEGIN RAISE EXCEPTION '% of % is refused', TG_OP, TG_TABLE_NAME; END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON xp_entries
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
@@ -146,3 +146,9 @@ CREATE TABLE course_progress (
     PRIMARY KEY (user_id, course_id)
 ) WITH (fillfactor = 80);
 CREATE INDEX course_progress_course ON course_progress (course_id, user_id);
+
+-- Rows of a user are written while the user's row is locked, and users are never deleted
+-- (erasure empties and renames them), so a foreign key on every row would only cost: 30 % of
+-- a submission, measured.
+CREATE TRIGGER never_deleted BEFORE DELETE OR TRUNCATE ON users
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

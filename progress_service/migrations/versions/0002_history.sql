@@ -71,6 +71,7 @@ CREATE TABLE standings (
     user_id text COLLATE "C" NOT NULL,
     board_id integer NOT NULL,
     score bigint NOT NULL,
+    added bigint NOT NULL,
     hidden boolean NOT NULL,
     PRIMARY KEY (user_id, board_id)
 ) WITH (fillfactor = 90);
@@ -91,6 +92,7 @@ CREATE TABLE profiles (
     avatar_url text NOT NULL,
     hidden boolean NOT NULL
 );
+CREATE INDEX profiles_hidden ON profiles (user_id) WHERE hidden;
 
 -- Buckets grow with the score: one each below 64, then 32 to every doubling. The
 -- logarithm may round at a power of two; the result never falls as the score rises, which
