@@ -1,10 +1,8 @@
 """Starts LeaderboardService: `python -m leaderboard_service`."""
 
-import uvloop
-
 from leaderboard_service.composition import LeaderboardApp
 from leaderboard_service.settings import LeaderboardSettings
-from shared import metrics
+from shared import metrics, runtime
 from shared.logging import configure
 from shared.server import stop_event
 
@@ -20,7 +18,7 @@ def main() -> None:
     settings = LeaderboardSettings.load()
     configure(settings, "leaderboard_service")
     metrics.listen(settings.bind_host, settings.metrics_port)
-    uvloop.run(serve(settings))
+    runtime.run(serve(settings))
 
 
 if __name__ == "__main__":

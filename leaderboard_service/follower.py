@@ -13,7 +13,7 @@ from leaderboard_service.applier import Applier, Target
 from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.rebuild import Rebuilder
 from leaderboard_service.status import Status
-from leaderboard_service.store.boards import Broken, GenerationGone, Moved
+from leaderboard_service.store.boards import Broken, GenerationGone, Meta, Moved
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.streams import next_message
 from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasRequest
@@ -77,7 +77,7 @@ class Follower:
                 await self._rebuilder.rebuild("there are no boards")
                 return
             applier = Applier(self._target, generation, meta)
-            self._note(applier, meta.position.sequence)
+            self._status.applied_sequence = meta.position.sequence
             await self._apply_stream(applier)
         except RedisUnavailable as error:
             self._breaker.trip(error)
@@ -97,8 +97,6 @@ class Follower:
             metrics.MISMATCHES.labels("gone").inc()
         except Moved as moved:
             log.warning("redis has moved", position=str(moved))
-        finally:
-            self._status.connected = False
 
     async def _stream(self, applier: Applier) -> None:
         position = applier.meta.position
@@ -109,11 +107,17 @@ class Follower:
             while (message := await next_message(call, _SILENCE_S)) is not None:
                 received = True
                 self._status.connected = True
+                self._note_head(message.head_sequence)
                 await applier.take(message)
-                self._note(applier, message.head_sequence)
+                self._note_applied(applier.meta)
                 if self._generations.current != applier.generation:
                     return
+            self._status.connected = False
+        except TimeoutError:
+            self._status.connected = False
+            raise
         except aio.AioRpcError as error:
+            self._status.connected = False
             refusal = error_from_rpc(error)
             if refusal.reason in _REFUSALS:
                 raise Refused(refusal.reason) from None
@@ -122,16 +126,18 @@ class Follower:
         finally:
             call.cancel()
 
-    def _note(self, applier: Applier, head_sequence: int) -> None:
-        sequence = applier.meta.position.sequence
-        if sequence != self._status.applied_sequence and self._status.connected:
-            lag_us = max(time.time_ns() // 1000 - applier.meta.numbered_us, 0)
+    def _note_head(self, sequence: int) -> None:
+        self._status.head_sequence = sequence
+        metrics.HEAD.set(sequence)
+
+    def _note_applied(self, meta: Meta) -> None:
+        sequence = meta.position.sequence
+        if sequence != self._status.applied_sequence:
+            lag_us = max(time.time_ns() // 1000 - meta.numbered_us, 0)
             self._status.lag_us = lag_us
             metrics.LAG_SECONDS.observe(lag_us / 1e6)
         self._status.applied_sequence = sequence
-        self._status.head_sequence = head_sequence
         metrics.SEQUENCE.set(sequence)
-        metrics.HEAD.set(head_sequence)
 
 
 def _log_failure(state: RetryCallState) -> None:

@@ -25,5 +25,5 @@ MISMATCHES = Counter(
     ["kind"],
 )
 REBUILDS = Counter("laurel_rebuilds_total", "Rebuilds of all boards, by outcome.", ["outcome"])
-SEQUENCE = Gauge("laurel_applied_sequence", "The position that the boards in Redis have reached.")
-HEAD = Gauge("laurel_head_sequence", "The newest position in PostgreSQL, as last heard.")
+SEQUENCE = Gauge("laurel_follower_sequence", "The position that the boards in Redis have reached.")
+HEAD = Gauge("laurel_follower_head_sequence", "The newest position in PostgreSQL, as last heard.")

@@ -137,6 +137,7 @@ class Rebuilder:
         log.info("rebuild begins", reason=run.reason, generation=generation.id)
         started = time.monotonic()
         try:
+            others = await self._generations.all()
             run.standings_total = await self._standings(old)
             meta = await self._load(run, generation)
             await self._catch_up(run, generation, meta, old)
@@ -153,8 +154,8 @@ class Rebuilder:
             position=run.position.sequence,
             seconds=round(time.monotonic() - started, 3),
         )
-        if old is not None and old != generation:
-            await self._generations.drop(old)
+        for other in others:
+            await self._generations.drop(other)
 
     async def _standings(self, old: Generation | None) -> int:
         return sum((await self._writer.board_counts(old)).values()) if old else 0

@@ -37,7 +37,7 @@ class Upkeep:
         self._generations = generations
         self._breaker = breaker
         self._wanted_floors = wanted_floors
-        self._orphans: set[str] = set()
+        self._orphans: set[Generation] = set()
 
     async def run(self) -> None:
         """Does all three in their turns, for ever."""
@@ -70,7 +70,7 @@ class Upkeep:
     async def sweep(self) -> None:
         """Deletes generations that were nobody's at the last sweep already."""
         orphans = await self._generations.orphans()
-        for id_ in orphans & self._orphans:
-            dropped = await self._generations.drop(Generation(id_))
-            log.info("dead generation deleted", generation=id_, keys=dropped)
+        for generation in orphans & self._orphans:
+            dropped = await self._generations.drop(generation)
+            log.info("dead generation deleted", generation=generation.id, keys=dropped)
         self._orphans = orphans

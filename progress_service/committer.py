@@ -10,8 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -161,7 +163,6 @@ def report(command: Command, outcome: Outcome, call_id: str) -> None:
         label = "replayed" if outcome.replayed else "recorded"
         for entry in outcome.credited:
             credit = entry.credit
-            metrics.CREDITED.labels(credit.metric).inc(credit.amount)
             log.info(
                 "credited",
                 user_id=entry.user_id,
@@ -177,4 +178,9 @@ def report(command: Command, outcome: Outcome, call_id: str) -> None:
                 client_request_id=entry.request_id,
                 request_id=call_id,
             )
-    metrics.COMMANDS.labels(command.kind.name.lower(), label).inc()
+    _count(command.kind.name.lower(), label).inc()
+
+
+@lru_cache(maxsize=256)
+def _count(kind: str, outcome: str) -> Counter:
+    return metrics.COMMANDS.labels(kind, outcome)

@@ -1,14 +1,17 @@
 """ImportProgress: many attempts and awards over one stream, in batches.
 
 Each message is one batch and gets one answer. A batch is written in rounds, each a group of
-different users, so that one user's items keep their order. Nothing is kept between batches
-but counts, so memory stays flat; running an import again replays what was recorded.
+different users, so that one user's items keep their order. Nothing is kept of a batch that is
+answered but counts, so memory stays flat; running an import again replays what was recorded.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,7 +30,7 @@ ROUND_SIZE = 500
 MAX_ERRORS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImportBatch:
     """One message's contents. A command that could not be decoded is the error instead."""
 
@@ -36,6 +39,16 @@ class ImportBatch:
     commands: Sequence[Command | LaurelError] = ()
     request_ids: Sequence[str] = ()
     active_days: Sequence[tuple[str, date]] = ()
+
+    @property
+    def defines(self) -> bool:
+        """Whether it holds more than attempts and awards."""
+        return bool(self.users or self.courses or self.active_days)
+
+    @cached_property
+    def user_ids(self) -> frozenset[str]:
+        """The users of its attempts and awards."""
+        return frozenset(one.user_id for one in self.commands if not isinstance(one, LaurelError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class ImportCounts:
 
 
 class _Writer(Protocol):
+    depth: int
+
     async def put(self, batch: ImportBatch) -> None: ...
 
     async def record(self, commands: Sequence[Command]) -> list[Outcome]: ...
@@ -97,15 +112,44 @@ class Import:
     dry_run: bool = False
     counts: ImportCounts = field(default_factory=ImportCounts)
 
-    async def apply(self, batch: ImportBatch) -> list[Rejection]:
-        """Writes one batch; its rejections, in their order. Users come first, then courses.
+    async def run(
+        self,
+        batches: AsyncIterator[ImportBatch],
+        answer: Callable[["Import", Sequence[Rejection]], Awaitable[None]],
+    ) -> None:
+        """Writes the batches and answers each, in order.
 
-        Raises InvalidInput when a user or a course is wrong; then nothing of the batch but
-        earlier rounds is written, and the import can be run again.
+        While the database writes one batch, the next is judged, unless they share a user or
+        the first holds users or courses: so each user's items keep their order.
+        """
+        under_way: deque[tuple[ImportBatch, asyncio.Task[list[Outcome]]]] = deque()
+
+        async def settle() -> None:
+            batch, task = under_way.popleft()
+            await answer(self, self._settled(batch, await task))
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                async for batch in batches:
+                    while under_way and (
+                        len(under_way) >= self._writer.depth
+                        or any(_must_follow(batch, earlier) for earlier, _ in under_way)
+                    ):
+                        await settle()
+                    under_way.append((batch, tasks.create_task(self._apply(batch))))
+                while under_way:
+                    await settle()
+        except BaseExceptionGroup as group:
+            # One failure ends the import; the others are its consequence.
+            raise group.exceptions[0] from None
+
+    async def _apply(self, batch: ImportBatch) -> list[Outcome]:
+        """Writes one batch: users first, then courses, then commands in rounds.
+
+        Raises InvalidInput when a user or a course is wrong: then nothing of the batch is
+        written, and the import can be run again.
         """
         await self._writer.put(batch)
-        first = self.counts.received
-        rejections: list[Rejection] = []
         outcomes: dict[int, Outcome] = {
             n: one for n, one in enumerate(batch.commands) if isinstance(one, LaurelError)
         }
@@ -113,16 +157,23 @@ class Import:
             commands = [
                 one for n in numbers if not isinstance(one := batch.commands[n], LaurelError)
             ]
-            for n, outcome in zip(numbers, await self._writer.record(commands), strict=True):
+            recorded = await self._writer.record(commands)
+            for n, command, outcome in zip(numbers, commands, recorded, strict=True):
                 outcomes[n] = outcome
                 if not self.dry_run:
-                    report(commands[numbers.index(n)], outcome, request_id.get())
-        for n in range(len(batch.commands)):
-            outcome = outcomes[n]
-            if isinstance(outcome, LaurelError):
-                rejections.append(Rejection(first + n, batch.request_ids[n], outcome))
+                    report(command, outcome, request_id.get())
+        return [outcomes[n] for n in range(len(batch.commands))]
+
+    def _settled(self, batch: ImportBatch, outcomes: Sequence[Outcome]) -> list[Rejection]:
+        """Counts a written batch; its rejections, in their order."""
+        first = self.counts.received
+        for outcome in outcomes:
             self._count(outcome)
-        return rejections
+        return [
+            Rejection(first + n, batch.request_ids[n], outcome)
+            for n, outcome in enumerate(outcomes)
+            if isinstance(outcome, LaurelError)
+        ]
 
     def _count(self, outcome: Outcome) -> None:
         counts = self.counts
@@ -136,6 +187,10 @@ class Import:
             counts.xp_credited += sum(
                 entry.credit.amount for entry in outcome.credited if entry.credit.metric == XP
             )
+
+
+def _must_follow(batch: ImportBatch, earlier: ImportBatch) -> bool:
+    return earlier.defines or batch.defines or not batch.user_ids.isdisjoint(earlier.user_ids)
 
 
 def _rounds(commands: Sequence[Command | LaurelError]) -> Iterator[list[int]]:
@@ -162,9 +217,10 @@ class _Committing:
     database: Database
     recorder: Recorder
     on_commit: Callable[[], None]
+    depth: int = 2
 
     async def put(self, batch: ImportBatch) -> None:
-        if batch.users or batch.courses or batch.active_days:
+        if batch.defines:
 
             async def work(connection: AsyncConnection) -> None:
                 await _put(connection, batch)
@@ -187,6 +243,7 @@ class _RollingBack:
 
     connection: AsyncConnection
     recorder: Recorder
+    depth: int = 1
 
     async def put(self, batch: ImportBatch) -> None:
         await _put(self.connection, batch)

@@ -16,7 +16,6 @@ COMMANDS = Counter(
     "Submissions and awards by outcome: recorded, replayed, or the reason of the refusal.",
     ["kind", "outcome"],
 )
-CREDITED = Counter("laurel_credited_total", "Amounts credited, by metric.", ["metric"])
 
 SEQUENCER_CHANGES = Counter("laurel_sequencer_changes_total", "Changes numbered and folded.")
 SEQUENCER_BATCHES = Counter("laurel_sequencer_batches_total", "Batches numbered and folded.")

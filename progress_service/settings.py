@@ -27,7 +27,7 @@ class ProgressSettings(CommonSettings):
         10_000, description="Submissions that may wait; beyond it calls get RESOURCE_EXHAUSTED."
     )
     sequencer_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        2_000, description="Most changes that are numbered in one transaction."
+        10_000, description="Most changes that are numbered in one transaction."
     )
     sequencer_lease_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
         10.0, description="How long the numbering stays with a replica that has gone silent."

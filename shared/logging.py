@@ -6,6 +6,7 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
+import orjson
 import structlog
 
 from shared.settings import CommonSettings
@@ -23,6 +24,14 @@ def _add_request_id(
     return event
 
 
+def _dump(event: Any, **options: Any) -> bytes:
+    return orjson.dumps(event, **options)
+
+
+def _decoded(_logger: object, _method: str, line: str | bytes) -> str:
+    return line.decode() if isinstance(line, bytes) else line
+
+
 def configure(settings: CommonSettings, service: str) -> None:
     """Sets up structlog and the standard library's logging for this process. Call once."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -32,21 +41,32 @@ def configure(settings: CommonSettings, service: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+    as_json = settings.log_format == "json"
+    # orjson writes the bytes of a line at once: a credit's line costs a few microseconds.
     render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=True)
-        if settings.log_format == "json"
+        structlog.processors.JSONRenderer(serializer=_dump)
+        if as_json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer)
+        if as_json
+        else structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=render)
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                render,
+                _decoded,
+            ],
+        )
     )
     root = logging.getLogger()
     root.handlers = [handler]

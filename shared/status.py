@@ -68,6 +68,7 @@ def error_from_rpc(error: aio.AioRpcError) -> LaurelError:
     kind = _TYPES.get(error.code(), errors.Unavailable)
     reason, metadata = error.code().name, {}
     violations: list[errors.FieldViolation] = []
+    retry_delay_s: float | None = None
     for key, value in error.trailing_metadata() or ():
         if key != DETAILS_KEY or not isinstance(value, bytes):
             continue
@@ -83,4 +84,14 @@ def error_from_rpc(error: aio.AioRpcError) -> LaurelError:
                     errors.FieldViolation(violation.field, violation.description)
                     for violation in bad_request.field_violations
                 ]
-    return kind(reason, error.details() or reason, metadata=metadata, violations=violations)
+            elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                retry = error_details_pb2.RetryInfo()
+                detail.Unpack(retry)
+                retry_delay_s = retry.retry_delay.ToMilliseconds() / 1000
+    return kind(
+        reason,
+        error.details() or reason,
+        metadata=metadata,
+        violations=violations,
+        retry_delay_s=retry_delay_s,
+    )

@@ -217,7 +217,9 @@ def board_message(name: str) -> types_pb2.Board:
 
 
 def _name(board: types_pb2.Board) -> str:
-    return board_name(board.metric or "xp", board.course_id, Window(board.window or 1), board.period)
+    return board_name(
+        board.metric or "xp", board.course_id, Window(board.window or 1), board.period
+    )
 
 
 def _standing(entry: Entry) -> pb.Standing:

@@ -129,4 +129,3 @@ class Progress:
         request = progress_pb2.ListStandingsRequest(board=types_pb2.Board(**board))  # type: ignore[arg-type]
         found = await self.standings.ListStandings(request)
         return [(one.rank, one.user_id, one.score) for one in found.standings]
-

@@ -34,10 +34,11 @@ class Generations:
         self.current = generation
 
     async def retire(self, generation: Generation) -> None:
-        """Makes a broken generation gone for every reader and follower; the rest is swept."""
+        """Makes a broken generation gone for every reader and follower; a rebuild deletes it."""
         if self.current == generation:
             self.current = None
         await self._link.call(self._link.client.unlink(generation.meta))
+        await self._link.run(self._release, [keys.GENERATION], [generation.id])
 
     async def recover(self, gone: Generation) -> Generation | None:
         """What is read instead of a generation that was found gone or broken, which is retired.
@@ -83,18 +84,24 @@ class Generations:
         self.current = None
         return await self._drop_matching(keys.ALL_KEYS)
 
-    async def orphans(self) -> set[str]:
-        """Ids of generations that are neither read nor being built (or were a moment ago)."""
-        client = self._link.client
-        found: set[str] = set()
+    async def all(self) -> set[Generation]:
+        """Every generation that has keys, read or not."""
+        found: set[Generation] = set()
         cursor = 0
         while True:
-            cursor, names = await self._link.call(client.scan(cursor, keys.PART_KEYS, _SCAN))
-            found.update(id_ for name in names if (id_ := keys.generation_of(str(name))))
+            cursor, names = await self._link.call(
+                self._link.client.scan(cursor, keys.PART_KEYS, _SCAN)
+            )
+            ids = {keys.generation_of(str(name)) for name in names}
+            found.update(Generation(id_) for id_ in ids if id_)
             if cursor == 0:
-                break
-        used = await self._link.call(client.mget(keys.GENERATION, keys.REBUILD))
-        return found.difference(used) if used[0] else set()
+                return found
+
+    async def orphans(self) -> set[Generation]:
+        """Generations that are neither read nor being built (or were a moment ago)."""
+        found = await self.all()
+        used = await self._link.call(self._link.client.mget(keys.GENERATION, keys.REBUILD))
+        return {generation for generation in found if generation.id not in used}
 
     async def _drop_matching(self, pattern: str) -> int:
         client = self._link.client

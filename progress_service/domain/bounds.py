@@ -1,6 +1,7 @@
 """Bounds of what may be stored; the contract's comments state the same numbers."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 MAX_SCORE = 2**53 - 1
@@ -9,6 +10,7 @@ MAX_SCORE = 2**53 - 1
 ID_FORM = "1 to 64 of A-Z a-z 0-9 . _ : -"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
 
 MAX_NAME_CHARS = 100
 MAX_TITLE_CHARS = 200
@@ -35,5 +37,11 @@ def is_request_id(text: str) -> bool:
 
 
 def is_plain_text(text: str, max_chars: int) -> bool:
-    """At most `max_chars` characters, none of them a control character."""
-    return len(text) <= max_chars and text.isprintable()
+    """At most `max_chars` characters, none of them a control character or a line separator.
+
+    `str.isprintable` alone would also refuse what names are written with: joiners, wide
+    spaces, and characters newer than this Python.
+    """
+    return len(text) <= max_chars and (
+        text.isprintable() or not any(unicodedata.category(one) in _CONTROLS for one in text)
+    )

@@ -1,6 +1,6 @@
 """ProgressAdminService: imports and status."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,21 +47,21 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
         first = await anext(requests, None)
         if first is None:
             return
-        async with self.importer.open(dry_run=first.dry_run) as running:
-            await self._answer(running, first, context.write)
-            async for request in requests:
-                await self._answer(running, request, context.write)
 
-    async def _answer(
-        self,
-        running: Import,
-        request: pb.ImportProgressRequest,
-        write: Callable[[pb.ImportProgressResponse], Any],
-    ) -> None:
-        if self.publisher.draining.is_set():
-            raise Unavailable("DRAINING", "This server is shutting down; run the import again.")
-        rejections = await running.apply(_batch_of(request))
-        await write(_response(running, rejections))
+        async def answer(running: Import, rejections: Sequence[Rejection]) -> None:
+            await context.write(_response(running, rejections))
+
+        async with self.importer.open(dry_run=first.dry_run) as running:
+            await running.run(self._batches(first, requests), answer)
+
+    async def _batches(
+        self, first: pb.ImportProgressRequest, rest: AsyncIterator[pb.ImportProgressRequest]
+    ) -> AsyncIterator[ImportBatch]:
+        yield _batch_of(first)
+        async for request in rest:
+            if self.publisher.draining.is_set():
+                raise Unavailable("DRAINING", "This server is shutting down; run it again.")
+            yield _batch_of(request)
 
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: Context

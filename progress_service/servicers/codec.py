@@ -39,8 +39,8 @@ def moment(stamp: Timestamp, field: str) -> datetime:
 
 
 def milliseconds(duration: Duration) -> int:
-    """A Duration in whole milliseconds, rounded toward zero."""
-    return duration.seconds * 1_000 + int(duration.nanos / 1_000_000)
+    """A Duration in whole milliseconds, rounded down: a negative one stays negative."""
+    return duration.seconds * 1_000 + duration.nanos // 1_000_000
 
 
 def duration(ms: int) -> Duration:

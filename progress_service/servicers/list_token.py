@@ -4,7 +4,10 @@ import base64
 import binascii
 import json
 
-from shared.errors import InvalidInput
+from progress_service.domain import bounds
+from shared.errors import FieldViolation, InvalidInput
+
+_MAX_CHARS = 2048
 
 
 def encode(list_name: str, filters: tuple[str, ...], last_key: str) -> str:
@@ -20,16 +23,19 @@ def decode(token: str, list_name: str, filters: tuple[str, ...]) -> str:
     """
     if not token:
         return ""
+    if len(token) > _MAX_CHARS:
+        raise _foreign()
     try:
         padded = token + "=" * (-len(token) % 4)
         document = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         version, name, bound, key = document
         valid = version == 1 and name == list_name and tuple(bound) == filters
-        if valid and isinstance(key, str) and key:
+        # Every list's key has the form of an id, so a forged one is still fit for the database.
+        if valid and isinstance(key, str) and bounds.is_id(key):
             return key
-    except (binascii.Error, UnicodeError, ValueError, TypeError):
+    except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
         pass
-    raise InvalidInput("INVALID_PAGE_TOKEN", "page_token is not of this list.")
+    raise _foreign()
 
 
 def decode_number(token: str, list_name: str, filters: tuple[str, ...]) -> int | None:
@@ -38,5 +44,14 @@ def decode_number(token: str, list_name: str, filters: tuple[str, ...]) -> int |
     if not key:
         return None
     if not key.isascii() or not key.isdigit() or len(key) > 18:
-        raise InvalidInput("INVALID_PAGE_TOKEN", "page_token is not of this list.")
+        raise _foreign()
     return int(key)
+
+
+def _foreign() -> InvalidInput:
+    text = "is not of this list"
+    return InvalidInput(
+        "INVALID_PAGE_TOKEN",
+        f"page_token {text}",
+        violations=(FieldViolation("page_token", text),),
+    )

@@ -27,15 +27,20 @@ _SETTINGS = text(
               set_config('idle_in_transaction_session_timeout', '10s', true)"""
 )
 _HOLD = text(
-    """SELECT head_sequence, epoch, holder, lease_until > clock_timestamp() AS held
+    """SELECT head_sequence, epoch, holder,
+              lease_until > clock_timestamp()
+                  AND EXISTS (SELECT FROM pg_stat_activity a
+                              WHERE a.pid = holder_pid AND a.backend_start = holder_start) AS held
        FROM history FOR NO KEY UPDATE"""
 )
 _BEGIN_TENURE = text(
     """WITH tenure AS (
            INSERT INTO tenures (epoch, after_sequence) VALUES (:epoch, :head) RETURNING epoch
        )
-       UPDATE history SET epoch = :epoch, holder = :holder,
-           lease_until = clock_timestamp() + make_interval(secs => :lease)"""
+       UPDATE history SET epoch = :epoch, holder = :holder, holder_pid = a.pid,
+           holder_start = a.backend_start,
+           lease_until = clock_timestamp() + make_interval(secs => :lease)
+       FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()"""
 )
 _RENEW = text(
     """UPDATE history SET lease_until = clock_timestamp() + make_interval(secs => :lease)"""

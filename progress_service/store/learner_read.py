@@ -1,11 +1,11 @@
 """What a group of commands needs to know, read in one statement after its users are locked."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -156,7 +156,7 @@ async def read_states(connection: AsyncConnection, asks: Sequence[Ask]) -> list[
 def _found(row: Any) -> Found:
     answered = None
     if row.kind is not None:
-        answered = Answered(RequestKind(row.kind), bytes(row.fingerprint), json.loads(row.answer))
+        answered = Answered(RequestKind(row.kind), bytes(row.fingerprint), orjson.loads(row.answer))
     level = LevelState()
     if row.attempts is not None:
         level = LevelState(
@@ -173,7 +173,7 @@ def _found(row: Any) -> Found:
         stored_version=row.course_version,
         rewarded=row.rewarded,
         referenced=row.referenced,
-        totals=json.loads(row.totals) if row.totals else {},
+        totals=orjson.loads(row.totals) if row.totals else {},
         completed=frozenset(row.completed or ()),
     )
 
@@ -192,7 +192,7 @@ async def read_course_levels(
 async def read_catalog(connection: AsyncConnection, attempts: int, entries: int) -> Catalog:
     """The metrics as they are now, and as many new ids as are asked for."""
     row = (await connection.execute(_CATALOG, {"attempts": attempts, "entries": entries})).one()
-    return Catalog(json.loads(row.windows), list(row.attempts), list(row.entries))
+    return Catalog(orjson.loads(row.windows), list(row.attempts), list(row.entries))
 
 
 async def database_time(connection: AsyncConnection) -> datetime:

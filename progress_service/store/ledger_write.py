@@ -5,11 +5,11 @@ transaction that holds the rows of those users. Uniqueness for ever is a primary
 request_keys, level_rewards, award_references.
 """
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,9 +25,9 @@ _ATTEMPTS = RowSet(
     "attempts",
     {
         "attempt_id": "bigint",
-        "user_id": "text",
-        "course_id": "text",
-        "level_id": "text",
+        "user_id": "id",
+        "course_id": "id",
+        "level_id": "id",
         "request_id": "text",
         "correct_answers": "integer",
         "total_questions": "integer",
@@ -40,7 +40,7 @@ _ATTEMPTS = RowSet(
 _REQUEST_KEYS = RowSet(
     "request_keys",
     {
-        "user_id": "text",
+        "user_id": "id",
         "request_id": "text",
         "kind": "smallint",
         "fingerprint": "bytea",
@@ -50,9 +50,9 @@ _REQUEST_KEYS = RowSet(
 _LEVEL_PROGRESS = RowSet(
     "level_progress",
     {
-        "user_id": "text",
-        "course_id": "text",
-        "level_id": "text",
+        "user_id": "id",
+        "course_id": "id",
+        "level_id": "id",
         "best_marks": "bigint",
         "attempts": "integer",
         "time_spent_ms": "bigint",
@@ -63,31 +63,31 @@ _LEVEL_PROGRESS = RowSet(
 _COURSE_PROGRESS = RowSet(
     "course_progress",
     {
-        "user_id": "text",
-        "course_id": "text",
+        "user_id": "id",
+        "course_id": "id",
         "course_version": "bigint",
         "levels_completed": "integer",
         "marks": "bigint",
         "last_attempt_time": "timestamptz",
     },
 )
-_LEVEL_REWARDS = RowSet("level_rewards", {"user_id": "text", "level_id": "text"})
+_LEVEL_REWARDS = RowSet("level_rewards", {"user_id": "id", "level_id": "id"})
 _REFERENCES = RowSet(
     "award_references",
-    {"user_id": "text", "metric": "text", "source": "text", "reference": "text"},
+    {"user_id": "id", "metric": "id", "source": "id", "reference": "text"},
 )
 _ENTRIES = RowSet(
     "xp_entries",
     {
         "entry_id": "bigint",
-        "user_id": "text",
-        "metric": "text",
+        "user_id": "id",
+        "metric": "id",
         "amount": "bigint",
         "total_after": "bigint",
-        "source": "text",
+        "source": "id",
         "reference": "text",
-        "course_id": "text",
-        "level_id": "text",
+        "course_id": "id",
+        "level_id": "id",
         "attempt_id": "bigint",
         "occurred_time": "timestamptz",
         "occurred_date": "date",
@@ -97,12 +97,14 @@ _ENTRIES = RowSet(
         "actor": "text",
     },
 )
-_ACTIVE = RowSet("active", {"user_id": "text", "day": "date"})
+_ACTIVE = RowSet("active", {"user_id": "id", "day": "date"})
 
 # Cost: one index insertion per row and index; a submission writes about 12 rows.
 _WRITE = text(
     f"""
-    WITH new_attempts AS (
+    WITH entries AS MATERIALIZED (
+        SELECT {_ENTRIES.names}, ordinal FROM {_ENTRIES.source}
+    ), new_attempts AS (
         INSERT INTO attempts ({_ATTEMPTS.names}) SELECT {_ATTEMPTS.names} FROM {_ATTEMPTS.source}
     ), new_keys AS (
         INSERT INTO request_keys ({_REQUEST_KEYS.names})
@@ -129,11 +131,11 @@ _WRITE = text(
         INSERT INTO award_references ({_REFERENCES.names})
         SELECT {_REFERENCES.names} FROM {_REFERENCES.source}
     ), new_entries AS (
-        INSERT INTO xp_entries ({_ENTRIES.names}) SELECT {_ENTRIES.names} FROM {_ENTRIES.source}
+        INSERT INTO xp_entries ({_ENTRIES.names}) SELECT {_ENTRIES.names} FROM entries
     ), new_totals AS (
         INSERT INTO user_totals (user_id, metric, total)
         SELECT DISTINCT ON (user_id, metric) user_id, metric, total_after
-        FROM {_ENTRIES.source} ORDER BY user_id, metric, ordinal DESC
+        FROM entries ORDER BY user_id, metric, ordinal DESC
         ON CONFLICT (user_id, metric) DO UPDATE SET total = EXCLUDED.total
     ), new_days AS (
         UPDATE users SET active_days = active_days + datemultirange(daterange(day, day, '[]'))
@@ -143,7 +145,7 @@ _WRITE = text(
                                     occurred_time, occurred_date, windows)
     SELECT {XP_DELTA}, user_id, entry_id, metric, amount, source, course_id,
            occurred_time, occurred_date, windows
-    FROM {_ENTRIES.source} ORDER BY ordinal
+    FROM entries ORDER BY ordinal
     """
 )
 
@@ -177,7 +179,7 @@ class Batch:
         self, user_id: str, request_id: str, kind: RequestKind, print_: bytes, answer: object
     ) -> None:
         """The request's contents and its answer, for replays."""
-        encoded = json.dumps(answer, separators=(",", ":"))
+        encoded = orjson.dumps(answer).decode()
         self.keys.append((user_id, request_id, int(kind), print_, encoded))
 
     def add_level(self, user_id: str, course_id: str, level_id: str, state: LevelState) -> None:

@@ -21,6 +21,7 @@ _LITERALS: Mapping[str, Callable[[Any], str]] = {
     "boolean": str,
     "date": str,
     "text": _quoted,
+    "id": lambda value: f'"{value}"',
     "timestamptz": lambda value: f'"{value.isoformat()}"',
     "bytea": _hex,
 }
@@ -29,6 +30,7 @@ _LITERALS: Mapping[str, Callable[[Any], str]] = {
 class RowSet:
     """The shape of rows that one statement takes as arrays, named for its parameters.
 
+    The type "id" is text that needs no escaping: what `bounds.is_id` admits, or empty.
     `source` is the SQL that turns the parameters back into rows, in their order, with the
     extra column `ordinal`.
     """
@@ -37,7 +39,8 @@ class RowSet:
         self.columns = tuple(columns)
         self._literals = [(f"{name}_{column}", _LITERALS[kind]) for column, kind in columns.items()]
         casts = ", ".join(
-            f"CAST(CAST(:{name}_{column} AS text) AS {kind}[])" for column, kind in columns.items()
+            f"CAST(CAST(:{name}_{column} AS text) AS {kind.replace('id', 'text')}[])"
+            for column, kind in columns.items()
         )
         names = ", ".join((*columns, "ordinal"))
         self.source = f"unnest({casts}) WITH ORDINALITY AS {name}_rows ({names})"

@@ -51,7 +51,10 @@ async def test_a_batch_that_is_applied_twice_counts_once(redis_url: str) -> None
         await stores.apply(scores_fold([("a", 5)]))
         with pytest.raises(Moved) as caught:
             await stores.writer.apply(
-                stores.generation, before, scores_fold([("a", 5)]), Advance(Position(EPOCH, 1), 1, 1)
+                stores.generation,
+                before,
+                scores_fold([("a", 5)]),
+                Advance(Position(EPOCH, 1), 1, 1),
             )
         assert caught.value.position == Position(EPOCH, 1)
         assert await stores.link.client.zscore(stores.generation.board(XP.name), "a") == -5
@@ -113,12 +116,12 @@ async def test_large_batches_are_written_whole(redis_url: str) -> None:
             fold.profile(user, shown(user.upper()))
         await stores.apply(fold)
         await stores.apply(scores_fold([(user, -1) for user, _ in scores]))
-        found = await stores.link.client.zrange(
-            stores.generation.board(XP.name), 0, -1, withscores=True
+        found: dict[str, float] = dict(
+            await stores.link.client.zrange(  # type: ignore[arg-type]
+                stores.generation.board(XP.name), 0, -1, withscores=True
+            )
         )
-        assert {user: -score for user, score in found} == {
-            user: score - 1 for user, score in scores if score > 1
-        }
+        assert found == {user: 1 - score for user, score in scores if score > 1}
 
 
 async def test_a_score_beyond_what_a_double_holds_changes_nothing(redis_url: str) -> None:
@@ -249,9 +252,7 @@ async def test_raised_floors_drop_the_boards_before_them(redis_url: str) -> None
         assert await stores.writer.raise_floors(stores.generation, wanted) == 1
         assert await stores.writer.raise_floors(stores.generation, FLOORS) == 0
         days = [
-            name
-            for name in await stores.writer.board_counts(stores.generation)
-            if "/day/" in name
+            name for name in await stores.writer.board_counts(stores.generation) if "/day/" in name
         ]
         assert days == ["xp//day/2026-10-18"]
         with pytest.raises(FloorsRaised) as caught:
@@ -272,7 +273,7 @@ async def test_a_dead_generation_is_an_orphan_and_the_read_one_is_not(redis_url:
         await _fill(stores)
         dead = keys.new_generation()
         await stores.link.client.hset(dead.profiles, "a", "s[]")
-        assert await stores.generations.orphans() == {dead.id}
+        assert await stores.generations.orphans() == {dead}
         assert await stores.generations.lock(dead, 30.0)
         assert await stores.generations.orphans() == set()
         await stores.generations.unlock(dead)

@@ -53,6 +53,9 @@ CREATE TABLE history (
     head_time timestamptz NOT NULL DEFAULT now(),
     epoch uuid REFERENCES tenures (epoch),
     holder uuid,
+    -- The holder's database connection: when that is gone, so is the tenure.
+    holder_pid integer,
+    holder_start timestamptz,
     lease_until timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 20);
 INSERT INTO history DEFAULT VALUES;

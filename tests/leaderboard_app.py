@@ -1,0 +1,124 @@
+"""LeaderboardService in this process, beside a small ProgressService, on a real Redis."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from grpc import aio
+from redis.asyncio import Redis
+
+from leaderboard_service.composition import LeaderboardApp
+from leaderboard_service.settings import LeaderboardSettings
+from shared.gen.laurel.leaderboard.v1 import admin_pb2, leaderboard_pb2
+from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
+from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
+from tests.leaderboard_peer import Peer, serve
+
+REDIS = leaderboard_pb2.SOURCE_REDIS
+POSTGRESQL = leaderboard_pb2.SOURCE_POSTGRESQL
+
+
+@dataclass
+class Client:
+    """A connection to a running service, and the history behind it."""
+
+    boards: LeaderboardServiceStub
+    admin: LeaderboardAdminServiceStub
+    peer: Peer
+    channel: aio.Channel
+
+    async def status(self) -> admin_pb2.GetStatusResponse:
+        return await self.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=5)
+
+    async def live(self) -> None:
+        """Waits until the boards in Redis hold the whole history."""
+        await eventually(self._is_live)
+
+    async def _is_live(self) -> bool:
+        status = await self.status()
+        return (
+            status.state == admin_pb2.GetStatusResponse.STATE_LIVE
+            and status.applied == self.peer.position
+        )
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], timeout_s: float = 15.0) -> None:
+    """Waits for a condition; AssertionError when it does not come true in time."""
+    give_up = time.monotonic() + timeout_s
+    while not await check():
+        assert time.monotonic() < give_up, "it did not come true in time"
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def direct(redis_url: str) -> AsyncIterator[Redis]:
+    """A connection to the Redis of the service, to see and to spoil what is there."""
+    redis = Redis.from_url(redis_url, decode_responses=True)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def running(redis_url: str, progress: str, **settings: Any) -> AsyncIterator[LeaderboardApp]:
+    """The service, without waiting for anything."""
+    app = LeaderboardApp(
+        LeaderboardSettings(
+            redis_url=redis_url,
+            leaderboard_port=free_port(),
+            progress_address=progress,
+            drain_seconds=1,
+            **settings,
+        )
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(app.run(stop))
+    try:
+        yield app
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def dial(app: LeaderboardApp) -> AsyncIterator[aio.Channel]:
+    """A channel to a service that may not listen yet: it tries again soon."""
+    options = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 20)]
+    target = f"127.0.0.1:{app.server.port}"
+    async with aio.insecure_channel(target, options=options) as channel:
+        await channel.channel_ready()
+        yield channel
+
+
+@asynccontextmanager
+async def connected(app: LeaderboardApp, peer: Peer) -> AsyncIterator[Client]:
+    async with dial(app) as channel:
+        yield Client(
+            LeaderboardServiceStub(channel), LeaderboardAdminServiceStub(channel), peer, channel
+        )
+
+
+@asynccontextmanager
+async def live_client(
+    redis_url: str, peer: Peer | None = None, **settings: Any
+) -> AsyncIterator[Client]:
+    """A service that has applied the peer's whole history."""
+    async with AsyncExitStack() as stack:
+        peer = peer or Peer()
+        target = await stack.enter_async_context(serve(peer))
+        app = await stack.enter_async_context(running(redis_url, target, **settings))
+        client = await stack.enter_async_context(connected(app, peer))
+        await client.live()
+        yield client
