@@ -18,7 +18,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check format lint types contract unit protos contract-baseline bench clean
+.PHONY: settings help setup run test check format lint types contract unit protos contract-baseline bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ run: $(READY) ## Start both services with PostgreSQL, Redis, Envoy and a demo
 	@exec $(BIN)/laurel up --demo
 
 test: $(READY) ## Run all tests (ARGS="-k name" for some)
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: lint types contract unit ## Everything that needs no server: format, lint, types, contract, unit tests
 
@@ -52,6 +52,7 @@ lint: $(READY) ## Format, lint, import contracts, deployment files
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/deployment.py
+	$(BIN)/python scripts/settings_doc.py --check
 
 types: $(READY) ## Strict type check
 	$(BIN)/mypy $(CODE)
@@ -67,6 +68,9 @@ unit: $(READY) ## The tests that do no input or output
 
 protos: $(READY) ## Generate shared/gen from protos
 	$(BIN)/python scripts/protos.py
+
+settings: $(READY) ## Write docs/settings.md from the settings classes
+	$(BIN)/python scripts/settings_doc.py
 
 contract-baseline: $(READY) ## At a release: the contract as it is becomes what later ones must keep
 	$(BIN)/buf build --exclude-source-info -o protos/baseline.binpb

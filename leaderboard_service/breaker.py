@@ -6,7 +6,7 @@ import random
 import structlog
 
 from leaderboard_service import metrics
-from leaderboard_service.store.client import RedisLink, RedisUnavailable
+from leaderboard_service.store.client import RedisLink, RedisRefused, RedisUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +32,8 @@ class RedisBreaker:
         return self._closed.is_set()
 
     def trip(self, error: RedisUnavailable) -> None:
-        """Opens it, after a failed call."""
-        if self.closed:
+        """Opens it after a call without an answer. A refusal is an answer."""
+        if self.closed and not isinstance(error, RedisRefused):
             log.warning("redis does not answer", error=str(error))
             metrics.BREAKER_OPEN.set(1)
             self._closed.clear()

@@ -45,7 +45,7 @@ class LeaderboardSettings(CommonSettings):
         32, description="Reads from PostgreSQL at once; more are RESOURCE_EXHAUSTED."
     )
     apply_scores: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        2000, description="About how many scores one script writes: Redis answers no one meanwhile."
+        1000, description="About how many scores one script writes: Redis answers no one meanwhile."
     )
 
     @property

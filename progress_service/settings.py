@@ -1,6 +1,7 @@
 """Settings of ProgressService."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -41,4 +42,9 @@ class ProgressSettings(CommonSettings):
     def _is_postgresql(cls, url: str) -> str:
         if not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
+        try:
+            _ = urlsplit(url).port
+        except ValueError:
+            # The parser's own text would repeat the URL, password and all.
+            raise ValueError("is not a URL with a port from 1 to 65535") from None
         return url

@@ -28,8 +28,8 @@ def _dump(event: Any, **options: Any) -> bytes:
     return orjson.dumps(event, **options)
 
 
-def _decoded(_logger: object, _method: str, line: str | bytes) -> str:
-    return line.decode() if isinstance(line, bytes) else line
+def _decoded(_logger: object, _method: str, line: Any) -> str:
+    return line.decode() if isinstance(line, bytes) else str(line)
 
 
 def configure(settings: CommonSettings, service: str) -> None:

@@ -38,6 +38,14 @@ class Client:
         """Waits until the boards in Redis hold the whole history."""
         await eventually(self._is_live)
 
+    async def live_at(self, sequence: int) -> None:
+        """Waits until the boards that are read have reached a position."""
+
+        async def reached() -> bool:
+            return (await self.status()).applied.sequence >= sequence
+
+        await eventually(reached)
+
     async def _is_live(self) -> bool:
         status = await self.status()
         return (

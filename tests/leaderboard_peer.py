@@ -3,7 +3,7 @@ by sorting. It can be told to fail, to forget, and to send too little.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -42,6 +42,8 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
         self.snapshots = 0
         self.cut_snapshots = 0
         """How many of the next snapshots end before they are complete."""
+        self.during_snapshot: Callable[[], Awaitable[None]] | None = None
+        """Called within the next snapshot, after its position is fixed."""
         self.down = False
         self._grown = asyncio.Condition()
 
@@ -139,6 +141,9 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
         ]
         boards = {name: dict(scores) for name, scores in self.scores.items()}
         await context.write(pb.SnapshotStandingsResponse(position=position, profiles=profiles))
+        if self.during_snapshot is not None:
+            await self.during_snapshot()
+            self.during_snapshot = None
         if self.cut_snapshots:
             self.cut_snapshots -= 1
             return

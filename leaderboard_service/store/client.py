@@ -10,13 +10,17 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 T = TypeVar("T")
 
 
 class RedisUnavailable(Exception):
     """Redis did not answer in time, or not with an answer: nothing is known of the effect."""
+
+
+class RedisRefused(RedisUnavailable):
+    """Redis answered with an error, such as that it is full or read-only."""
 
 
 class RedisLink:
@@ -47,6 +51,8 @@ class RedisLink:
                 return await command
         except TimeoutError as error:
             raise RedisUnavailable("no answer in time") from error
+        except ResponseError as error:
+            raise RedisRefused(f"{type(error).__name__}: {error}") from error
         except (RedisError, OSError) as error:
             raise RedisUnavailable(f"{type(error).__name__}: {error}") from error
 

@@ -303,6 +303,48 @@ async def test_a_rebuild_on_request_goes_beside_the_boards_and_ends_complete(
         await eventually(dropped)
 
 
+async def test_new_boards_are_not_behind_those_that_they_replace(redis_url: str) -> None:
+    peer = Peer()
+    await _fill(peer)
+    async with live_client(redis_url, peer) as client:
+
+        async def meanwhile() -> None:
+            for _ in range(25):
+                await peer.credit("a", 3)
+            await client.live_at(len(peer.changes))
+
+        peer.during_snapshot = meanwhile
+        behind = 0
+        sequence = len(peer.changes)
+        async for message in client.admin.RebuildBoards(admin_pb2.RebuildBoardsRequest()):
+            top = await client.boards.GetTop(pb.GetTopRequest())
+            behind += top.state.position.sequence < sequence
+            sequence = top.state.position.sequence
+            if message.complete:
+                assert message.position.sequence == len(peer.changes)
+        assert behind == 0
+        await _check(client, source=REDIS)
+
+
+async def test_a_full_redis_still_answers_and_goes_on_when_it_has_room(redis_url: str) -> None:
+    peer = Peer()
+    await _fill(peer)
+    async with live_client(redis_url, peer) as client, direct(redis_url) as redis:
+        await redis.config_set("maxmemory", "1")
+        held = (await client.status()).applied.sequence
+        await peer.credit("a", 100)
+
+        async def noticed() -> bool:
+            return (await client.status()).head_sequence > held
+
+        await eventually(noticed)
+        top = await client.boards.GetTop(pb.GetTopRequest(page_size=1))
+        assert (top.state.source, top.state.position.sequence) == (REDIS, held)
+        await redis.config_set("maxmemory", "0")
+        await client.live()
+        await _check(client, source=REDIS)
+
+
 async def test_clearing_the_cache_deletes_every_key_and_the_boards_come_back(
     redis_url: str,
 ) -> None:

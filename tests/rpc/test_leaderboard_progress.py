@@ -85,9 +85,9 @@ async def _everything(pair: Pair) -> list[object]:
             if not token:
                 break
         for user in [*USERS, "nobody"]:
-            ask = {"board": board, "user_id": user}
-            answers.append(await pair.boards.GetRank(pb.GetRankRequest(**ask)))
-            answers.append(await pair.boards.GetAround(pb.GetAroundRequest(count=5, **ask)))
+            rank = pb.GetRankRequest(board=board, user_id=user)
+            near = pb.GetAroundRequest(board=board, user_id=user, count=5)
+            answers += [await pair.boards.GetRank(rank), await pair.boards.GetAround(near)]
         batch = pb.BatchGetRanksRequest(board=board, user_ids=[*USERS, "nobody"])
         answers.append(await pair.boards.BatchGetRanks(batch))
     return answers

@@ -1,0 +1,86 @@
+"""Settings from the environment: a bad one is one clear line and exit status 2."""
+
+import pytest
+
+from progress_service.settings import ProgressSettings
+
+URL = "postgresql://laurel:secret@db.example:5432/laurel"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ProgressSettings.model_fields:
+        monkeypatch.delenv(f"LAUREL_{name.upper()}", raising=False)
+    monkeypatch.setenv("LAUREL_POSTGRES_URL", URL)
+
+
+def test_unset_settings_have_their_documented_defaults() -> None:
+    settings = ProgressSettings.load()
+    assert (settings.progress_port, settings.leaderboard_port) == (50051, 50052)
+    assert (settings.gateway_port, settings.metrics_port) == (8080, 9464)
+    assert (settings.timezone, settings.bind_host) == ("UTC", "127.0.0.1")
+    assert settings.progress_target == "127.0.0.1:50051"
+
+
+def test_a_set_variable_counts_and_an_unknown_one_is_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LAUREL_PROGRESS_PORT", "6000")
+    monkeypatch.setenv("LAUREL_TIMEZONE", "Asia/Jakarta")
+    monkeypatch.setenv("LAUREL_NO_SUCH_THING", "1")
+    settings = ProgressSettings.load()
+    assert settings.progress_target == "127.0.0.1:6000"
+    assert settings.zone.key == "Asia/Jakarta"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PROGRESS_PORT", "abc"),
+        ("PROGRESS_PORT", "0"),
+        ("PROGRESS_PORT", "65536"),
+        ("METRICS_PORT", "-1"),
+        ("TIMEZONE", "Mars/Olympus"),
+        ("TIMEZONE", "/etc/passwd"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("DRAIN_SECONDS", "-1"),
+        ("POSTGRES_URL", ""),
+        ("POSTGRES_URL", "mysql://laurel:secret@db.example/laurel"),
+        ("POSTGRES_URL", "postgresql://laurel:secret@db.example:port/laurel"),
+        ("POSTGRES_POOL_SIZE", "3"),
+        ("GROUP_SIZE", "0"),
+        ("GROUP_WRITERS", "0"),
+        ("QUEUE_SIZE", "0"),
+        ("SEQUENCER_BATCH", "0"),
+        ("SEQUENCER_LEASE_SECONDS", "0"),
+        ("CHECKPOINT_SECONDS", "16"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it_and_tells_no_secret(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"LAUREL_{name}", value)
+    with pytest.raises(SystemExit) as caught:
+        ProgressSettings.load()
+    line = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert line.startswith(f"laurel: bad setting LAUREL_{name}: ")
+    assert line.count("\n") == 1
+    assert "secret" not in line
+
+
+def test_a_missing_setting_must_be_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LAUREL_POSTGRES_URL")
+    with pytest.raises(SystemExit) as caught:
+        ProgressSettings.load()
+    assert caught.value.code == 2
+    assert (
+        capsys.readouterr().err == "laurel: bad setting LAUREL_POSTGRES_URL: must be set\n"
+    )
+
+
+def test_the_password_is_not_in_the_settings_text() -> None:
+    assert "secret" not in repr(ProgressSettings.load())
