@@ -9,6 +9,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import structlog
+from grpc import aio
 
 from leaderboard_service import metrics
 from leaderboard_service.applier import Applier, Target
@@ -31,7 +32,8 @@ from shared.periods import Window
 
 log = structlog.get_logger(__name__)
 
-_LOCK_S = 30.0
+# A builder that is killed keeps the others waiting for so long.
+_LOCK_S = 10.0
 _SILENCE_S = 30.0
 _CATCH_UP_S = 600.0
 
@@ -119,7 +121,7 @@ class Rebuilder:
                 await self._rebuild(run)
             except Exception as error:  # noqa: BLE001 - told to whoever waits for it
                 metrics.REBUILDS.labels("failed").inc()
-                log.warning("rebuild failed", error=f"{type(error).__name__}: {error}")
+                log.warning("rebuild failed", error=_text(error))
                 run.done.set_exception(error)
             else:
                 metrics.REBUILDS.labels("done").inc()
@@ -131,9 +133,12 @@ class Rebuilder:
     async def _rebuild(self, run: Run) -> None:
         generation = new_generation()
         old = await self._generations.refresh()
-        if not await self._generations.lock(generation, _LOCK_S):
-            await self._wait_for_other(old)
-            return
+        while not await self._generations.lock(generation, _LOCK_S):
+            # Another process builds: its boards will do, unless it gives up or dies.
+            await asyncio.sleep(random.uniform(0.2, 0.5))
+            current = await self._generations.refresh()
+            if current is not None and current != old:
+                return
         log.info("rebuild begins", reason=run.reason, generation=generation.id)
         started = time.monotonic()
         try:
@@ -160,17 +165,6 @@ class Rebuilder:
     async def _standings(self, old: Generation | None) -> int:
         return sum((await self._writer.board_counts(old)).values()) if old else 0
 
-    async def _wait_for_other(self, old: Generation | None) -> None:
-        """Returns when another process has swapped, or its lock has lapsed."""
-        give_up = time.monotonic() + 2 * _LOCK_S
-        while time.monotonic() < give_up:
-            await asyncio.sleep(random.uniform(0.2, 0.5))
-            current = await self._generations.refresh()
-            if current is not None and current != old and await self._writer.meta(current):
-                return
-            if not await self._generations.locked():
-                return
-
     async def _load(self, run: Run, generation: Generation) -> Meta:
         """Loads the snapshot; the new generation's meta, written."""
         floors = self._wanted_floors()
@@ -180,29 +174,19 @@ class Rebuilder:
             pb.SnapshotStandingsRequest(floors=_floor_messages(floors))
         )
         try:
-            complete = False
-            while not complete:
+            while True:
                 message = await next_message(call, _SILENCE_S)
                 if message is None:
                     raise SnapshotCut("the snapshot ended before it was complete")
                 await self._generations.renew(_LOCK_S)
                 await _load_message(loader, message, run)
-                complete = message.complete
+                if message.complete:
+                    break
         finally:
             call.cancel()
-        numbered_us = await self._numbered_us(run.position)
-        meta = Meta(run.position, numbered_us, begun_us, floors)
+        meta = Meta(run.position, message.as_of_time.ToMicroseconds(), begun_us, floors)
         await loader.finish(meta)
         return meta
-
-    async def _numbered_us(self, position: Position) -> int:
-        """When the change at `position` was numbered; 0 when a later one hides that."""
-        found = await self._sources.standings.ListStandings(
-            pb.ListStandingsRequest(page_size=1), timeout=_SILENCE_S
-        )
-        if (found.position.epoch, found.position.sequence) != (position.epoch, position.sequence):
-            return 0
-        return found.as_of_time.ToMicroseconds()
 
     async def _catch_up(
         self, run: Run, generation: Generation, meta: Meta, old: Generation | None
@@ -232,6 +216,12 @@ class Rebuilder:
         """Where the boards that are read are now; 0 when there are none."""
         meta = await self._writer.meta(old) if old else None
         return meta.position.sequence if meta else 0
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, aio.AioRpcError):
+        return f"progress service: {error.code().name}"
+    return f"{type(error).__name__}: {error}"
 
 
 def kept_floors(kept: Kept, zone: ZoneInfo) -> Floors:

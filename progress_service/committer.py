@@ -63,7 +63,7 @@ class GroupCommitter:
         if waiting is None:
             waiting = self._by_user[command.user_id] = deque()
             self._ready.append(command.user_id)
-        waiting.append(_Waiting(command, request_id.get(), answer))
+        waiting.append(_Waiting(command, request_id(), answer))
         self._count += 1
         metrics.COMMANDS_WAITING.set(self._count)
         self._wake.set()

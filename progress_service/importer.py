@@ -161,7 +161,7 @@ class Import:
             for n, command, outcome in zip(numbers, commands, recorded, strict=True):
                 outcomes[n] = outcome
                 if not self.dry_run:
-                    report(command, outcome, request_id.get())
+                    report(command, outcome, request_id())
         return [outcomes[n] for n in range(len(batch.commands))]
 
     def _settled(self, batch: ImportBatch, outcomes: Sequence[Outcome]) -> list[Rejection]:

@@ -30,9 +30,7 @@ def page() -> str:
     for title, settings in GROUPS:
         common = set() if settings is CommonSettings else set(CommonSettings.model_fields)
         rows = [
-            _row(name, field)
-            for name, field in settings.model_fields.items()
-            if name not in common
+            _row(name, field) for name, field in settings.model_fields.items() if name not in common
         ]
         parts.append(f"## {title}\n\n| variable | default | meaning |\n|---|---|---|")
         parts.append("\n".join(rows) + "\n")

@@ -46,7 +46,7 @@ class _RequestIdInterceptor(aio.UnaryUnaryClientInterceptor, aio.UnaryStreamClie
 
 
 def _with_request_id(details: aio.ClientCallDetails) -> aio.ClientCallDetails:
-    current = request_id.get()
+    current = request_id()
     if not current:
         return details
     metadata = aio.Metadata(*(details.metadata or ()))

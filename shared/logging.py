@@ -4,21 +4,34 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
 
 from shared.settings import CommonSettings
 
-request_id: ContextVar[str] = ContextVar("laurel_request_id", default="")
-"""The id of the call being served; it travels in the metadata `x-request-id`."""
+
+class Call(Protocol):
+    """A call being served. Its id is found, or made, when it is first asked for."""
+
+    @property
+    def request_id(self) -> str: ...
+
+
+current_call: ContextVar[Call | None] = ContextVar("laurel_call", default=None)
+
+
+def request_id() -> str:
+    """The id of the call being served, "" outside of one; it travels as `x-request-id`."""
+    call = current_call.get()
+    return call.request_id if call else ""
 
 
 def _add_request_id(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    current = request_id.get()
+    current = request_id()
     if current:
         event["request_id"] = current
     return event

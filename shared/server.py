@@ -51,13 +51,14 @@ class RpcServer:
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.port = port
         self.draining = asyncio.Event()
-        self._server = aio.server(interceptors=[Boundary()], options=OPTIONS)
+        self._server = aio.server(options=OPTIONS)
+        self._boundary: Any = Boundary(self._server)
         self._health = health_aio.HealthServicer()
         self._names: list[str] = []
 
     def add(self, service: Service) -> None:
         """Registers a service; it is NOT_SERVING until `set_serving`."""
-        service.register(service.servicer, self._server)
+        service.register(service.servicer, self._boundary)
         self._names.append(service.descriptor.full_name)
 
     async def start(self) -> None:

@@ -13,13 +13,14 @@ from redis.asyncio import Redis
 
 from leaderboard_service.composition import LeaderboardApp
 from leaderboard_service.settings import LeaderboardSettings
-from shared.gen.laurel.leaderboard.v1 import admin_pb2, leaderboard_pb2
+from shared.gen.laurel.leaderboard.v1 import admin_pb2
+from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
 from tests.leaderboard_peer import Peer, serve
 
-REDIS = leaderboard_pb2.SOURCE_REDIS
-POSTGRESQL = leaderboard_pb2.SOURCE_POSTGRESQL
+REDIS = pb.SOURCE_REDIS
+POSTGRESQL = pb.SOURCE_POSTGRESQL
 
 
 @dataclass
@@ -130,3 +131,18 @@ async def live_client(
         client = await stack.enter_async_context(connected(app, peer))
         await client.live()
         yield client
+
+
+async def check_board(client: Client, *, source: int | None = None) -> int:
+    """The board is right at once; the source that it came from."""
+    top = await client.boards.GetTop(pb.GetTopRequest(), timeout=5)
+    expected = [(e.rank, e.user_id, e.score) for e in client.peer.board("xp//all_time/")]
+    assert [(e.rank, e.user_id, e.score) for e in top.entries] == expected
+    assert source in (None, top.state.source)
+    return top.state.source
+
+
+async def fill(peer: Peer) -> None:
+    for number, user in enumerate("abcdef"):
+        await peer.profile(user, name=user.upper())
+        await peer.credit(user, 10 + number)

@@ -133,14 +133,16 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
     async def SnapshotStandings(self, request: pb.SnapshotStandingsRequest, context: Any) -> None:
         self._check_up()
         self.snapshots += 1
-        position = self.position
+        at: dict[str, Any] = {"position": self.position}
+        if self.changes:
+            at["as_of_time"] = self.changes[-1].numbered_time
         floors = {floor.window: floor.first_period for floor in request.floors}
         profiles = [
             pb.ProfileChange(user_id=user, display_name=p.display_name, hidden=p.hidden)
             for user, p in self.profiles.items()
         ]
         boards = {name: dict(scores) for name, scores in self.scores.items()}
-        await context.write(pb.SnapshotStandingsResponse(position=position, profiles=profiles))
+        await context.write(pb.SnapshotStandingsResponse(**at, profiles=profiles))
         if self.during_snapshot is not None:
             await self.during_snapshot()
             self.during_snapshot = None
@@ -154,10 +156,10 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
             standings = [pb.Standing(user_id=user, score=s) for user, s in scores.items()]
             await context.write(
                 pb.SnapshotStandingsResponse(
-                    position=position, board=board_message(name), standings=standings
+                    **at, board=board_message(name), standings=standings
                 )
             )
-        await context.write(pb.SnapshotStandingsResponse(position=position, complete=True))
+        await context.write(pb.SnapshotStandingsResponse(**at, complete=True))
 
     async def ListStandings(
         self, request: pb.ListStandingsRequest, context: Any
@@ -246,9 +248,10 @@ def _now() -> Timestamp:
 @asynccontextmanager
 async def serve(peer: Peer, address: str = "127.0.0.1:0") -> AsyncIterator[str]:
     """The peer on a port of its own; the target to reach it."""
-    server = aio.server(interceptors=[Boundary()], options=[("grpc.so_reuseport", 0)])
-    progress_pb2_grpc.add_ProgressServiceServicer_to_server(peer, server)
-    progress_pb2_grpc.add_StandingsServiceServicer_to_server(peer, server)
+    server = aio.server(options=[("grpc.so_reuseport", 0)])
+    boundary: Any = Boundary(server)
+    progress_pb2_grpc.add_ProgressServiceServicer_to_server(peer, boundary)
+    progress_pb2_grpc.add_StandingsServiceServicer_to_server(peer, boundary)
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     name = pb.DESCRIPTOR.services_by_name["StandingsService"].full_name

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 
+import asyncpg
 import pytest
 from grpc import aio
 
@@ -52,8 +53,33 @@ async def refused(kind: type[LaurelError], reason: str) -> AsyncIterator[list[La
 
 def level(level_id: str, **fields: object) -> catalog_pb2.Level:
     """A level of 10 questions, 100 marks and 50 XP that is passed with 5 right answers."""
-    given = {"xp_reward": 50, "max_marks": 100, "pass_ratio": 0.5, **fields}
-    return catalog_pb2.Level(level_id=level_id, title=level_id, **given)  # type: ignore[arg-type]
+    given = {"title": level_id, "xp_reward": 50, "max_marks": 100, "pass_ratio": 0.5, **fields}
+    return catalog_pb2.Level(level_id=level_id, **given)  # type: ignore[arg-type]
+
+
+def submission(
+    user_id: str,
+    level_id: str,
+    correct: int | None = 10,
+    total: int = 10,
+    request_id: str = "",
+    **fields: object,
+) -> progress_pb2.SubmitProgressRequest:
+    """An attempt, all right unless said otherwise, under a request id of its own."""
+    return progress_pb2.SubmitProgressRequest(
+        user_id=user_id,
+        level_id=level_id,
+        correct_answers=correct,
+        total_questions=total,
+        request_id=request_id or f"r{next(_ids)}",
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def award(user_id: str, amount: int, **fields: object) -> progress_pb2.AwardXpRequest:
+    """A credit of XP from "test" unless said otherwise, under a request id of its own."""
+    given = {"source": "test", "request_id": f"r{next(_ids)}", **fields}
+    return progress_pb2.AwardXpRequest(user_id=user_id, amount=amount, **given)  # type: ignore[arg-type]
 
 
 class Progress:
@@ -89,24 +115,70 @@ class Progress:
         return await self.catalog.PutCourse(catalog_pb2.PutCourseRequest(course=course))
 
     async def submit(
-        self, user_id: str, level_id: str, correct: int = 10, total: int = 10, request_id: str = ""
+        self,
+        user_id: str,
+        level_id: str,
+        correct: int = 10,
+        total: int = 10,
+        request_id: str = "",
+        **fields: object,
     ) -> progress_pb2.SubmitProgressResponse:
         return await self.progress.SubmitProgress(
-            progress_pb2.SubmitProgressRequest(
-                user_id=user_id,
-                level_id=level_id,
-                correct_answers=correct,
-                total_questions=total,
-                request_id=request_id or f"r{next(_ids)}",
-            )
+            submission(user_id, level_id, correct, total, request_id, **fields)
         )
 
     async def award(
         self, user_id: str, amount: int, **fields: object
     ) -> progress_pb2.AwardXpResponse:
-        given = {"source": "test", "request_id": f"r{next(_ids)}", **fields}
-        request = progress_pb2.AwardXpRequest(user_id=user_id, amount=amount, **given)  # type: ignore[arg-type]
-        return await self.progress.AwardXp(request)
+        return await self.progress.AwardXp(award(user_id, amount, **fields))
+
+    async def revoke(
+        self, entry_id: str, request_id: str = "", reason: str = ""
+    ) -> progress_pb2.RevokeXpResponse:
+        return await self.progress.RevokeXp(
+            progress_pb2.RevokeXpRequest(
+                entry_id=entry_id, reason=reason, request_id=request_id or f"r{next(_ids)}"
+            )
+        )
+
+    async def stats(self, user_id: str) -> progress_pb2.GetUserStatsResponse:
+        return await self.progress.GetUserStats(progress_pb2.GetUserStatsRequest(user_id=user_id))
+
+    async def totals(self, user_id: str) -> dict[str, int]:
+        """The user's all-time totals by metric, as GetUserStats tells them."""
+        return {one.metric: one.all_time for one in (await self.stats(user_id)).metrics}
+
+    async def entries(self, user_id: str) -> list[progress_pb2.XpEntry]:
+        """The user's whole ledger, newest first."""
+        found: list[progress_pb2.XpEntry] = []
+        request = progress_pb2.ListXpEntriesRequest(user_id=user_id, page_size=500)
+        while True:
+            page = await self.progress.ListXpEntries(request)
+            found += page.entries
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return found
+
+    async def attempts(self, **filters: str) -> list[progress_pb2.Attempt]:
+        """Up to 500 attempts, newest first."""
+        request = progress_pb2.ListAttemptsRequest(page_size=500, **filters)  # type: ignore[arg-type]
+        return list((await self.progress.ListAttempts(request)).attempts)
+
+    async def course_progress(
+        self, user_id: str, course_id: str
+    ) -> progress_pb2.GetCourseProgressResponse:
+        return await self.progress.GetCourseProgress(
+            progress_pb2.GetCourseProgressRequest(user_id=user_id, course_id=course_id)
+        )
+
+    @asynccontextmanager
+    async def sql(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection to the service's database that is none of the service's."""
+        connection = await self.app.database.connect()
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def settled(self) -> types_pb2.Position:
         """The head of the history, once everything that is committed has a number."""
@@ -129,3 +201,27 @@ class Progress:
         request = progress_pb2.ListStandingsRequest(board=types_pb2.Board(**board))  # type: ignore[arg-type]
         found = await self.standings.ListStandings(request)
         return [(one.rank, one.user_id, one.score) for one in found.standings]
+
+
+@asynccontextmanager
+async def held(progress: Progress, user_id: str) -> AsyncIterator[asyncpg.Connection]:
+    """The user's row is locked by someone else for the length of the block."""
+    async with progress.sql() as sql, sql.transaction():
+        await sql.execute("SELECT FROM users WHERE user_id = $1 FOR UPDATE", user_id)
+        yield sql
+
+
+async def waits_for_lock(progress: Progress) -> None:
+    """Until a connection of the service waits for a lock."""
+    async with progress.sql() as sql:
+
+        async def waits() -> bool:
+            return bool(
+                await sql.fetchval(
+                    """SELECT EXISTS (SELECT FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'
+                         AND application_name = 'laurel_progress')"""
+                )
+            )
+
+        await eventually(waits, "a writer waits for the lock")

@@ -57,10 +57,8 @@ def check_user_id(user_id: str, field: str = "user_id") -> str:
 def check_batch(user_ids: Sequence[str]) -> tuple[str, ...]:
     """The ids, each once, in the order given.
 
-    InvalidInput for none, for too many, and for a malformed one.
+    InvalidInput for too many, and for a malformed one.
     """
-    if not user_ids:
-        raise invalid_field("user_ids", "is required")
     if len(user_ids) > MAX_BATCH:
         raise invalid_field("user_ids", f"at most {MAX_BATCH}")
     for index, user_id in enumerate(user_ids):

@@ -62,10 +62,6 @@ class Generations:
         )
         return bool(taken)
 
-    async def locked(self) -> bool:
-        """Whether somebody is building."""
-        return bool(await self._link.call(self._link.client.exists(keys.REBUILD)))
-
     async def renew(self, ttl_s: float) -> None:
         """Keeps the lock for another `ttl_s`."""
         await self._link.call(self._link.client.pexpire(keys.REBUILD, int(ttl_s * 1000)))

@@ -14,6 +14,10 @@ from progress_service.domain import bounds
 from shared.errors import FieldViolation
 
 
+_MAX_SUM = 2**63 - 1
+"""What the contract's int64 holds."""
+
+
 class UnlockMode(IntEnum):
     """What a level waits for; the contract's numbers."""
 
@@ -131,6 +135,8 @@ def _course_violations(course: Course) -> Iterator[FieldViolation]:
     count = sum(len(section.levels) for section in course.sections)
     if not 1 <= count <= bounds.MAX_LEVELS:
         yield FieldViolation("course.sections", f"must hold 1 to {bounds.MAX_LEVELS} levels")
+    if sum(level.max_marks for s in course.sections for level in s.levels) > _MAX_SUM:
+        yield FieldViolation("course.sections", "max_marks must be at most 2^63 - 1 together")
     sections: set[str] = set()
     seen: set[str] = set()
     for s, section in enumerate(course.sections):

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.committer import GroupCommitter
 from progress_service.domain import bounds, streak
 from progress_service.domain.course import Course
-from progress_service.domain.ledger import XP
 from progress_service.publisher import Publisher
 from progress_service.servicers import codec, list_token
 from progress_service.servicers.commands import award_of, submission_of
@@ -168,9 +167,7 @@ def _stats_message(
                 week=scores.get(Window.WEEK, 0),
                 day=scores.get(Window.DAY, 0),
             )
-            for metric, scores in sorted(
-                found.totals.items(), key=lambda item: (item[0] != XP, item[0])
-            )
+            for metric, scores in sorted(found.totals.items())
         ],
         streak_days=streak.current_streak(found.runs, streak.civil_day(now, zone)),
         longest_streak_days=streak.longest_streak(found.runs),

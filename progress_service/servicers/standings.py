@@ -1,6 +1,6 @@
 """StandingsService: PostgreSQL's own boards, for rebuilding, checking and falling back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -93,25 +93,25 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
         self, request: pb.SnapshotStandingsRequest, context: Context
     ) -> None:
         boards = [self._board(one, f"boards[{n}]") for n, one in enumerate(request.boards)]
-        floors = [_floor(one, n) for n, one in enumerate(request.floors)]
+        floors = _floors(request.floors)
         with Spool() as spool:
             head = await spool.fill(self.database, boards, floors)
-            position = codec.position_message(head.position)
+            at: dict[str, Any] = {"position": codec.position_message(head.position)}
+            if head.position.sequence:
+                at["as_of_time"] = codec.timestamp(head.time)
             for profiles in spool.profiles():
                 await context.write(
-                    pb.SnapshotStandingsResponse(
-                        position=position, profiles=[_profile(one) for one in profiles]
-                    )
+                    pb.SnapshotStandingsResponse(**at, profiles=[_profile(one) for one in profiles])
                 )
             for key, scores in spool.standings():
                 await context.write(
                     pb.SnapshotStandingsResponse(
-                        position=position,
+                        **at,
                         board=_board_message(key),
                         standings=[pb.Standing(user_id=u, score=s) for u, s in scores],
                     )
                 )
-            await context.write(pb.SnapshotStandingsResponse(position=position, complete=True))
+            await context.write(pb.SnapshotStandingsResponse(**at, complete=True))
 
     def _board(self, board: types_pb2.Board, field: str) -> BoardKey:
         """The board with defaults spelled out; InvalidInput names the wrong field."""
@@ -141,8 +141,18 @@ def _check_period(window: Window, period: str, field: str) -> None:
         raise invalid_field(field, str(error)) from None
 
 
+def _floors(floors: Sequence[pb.PeriodFloor]) -> list[tuple[Window, str]]:
+    found = [_floor(one, n) for n, one in enumerate(floors)]
+    for n, (window, _) in enumerate(found):
+        if window in (earlier for earlier, _ in found[:n]):
+            raise invalid_field(f"floors[{n}].window", "occurs twice")
+    return found
+
+
 def _floor(floor: pb.PeriodFloor, n: int) -> tuple[Window, str]:
     window = _window(floor.window, f"floors[{n}].window")
+    if window is Window.ALL_TIME:
+        raise invalid_field(f"floors[{n}].window", "must be a window with several periods")
     _check_period(window, floor.first_period, f"floors[{n}].first_period")
     return window, floor.first_period
 
@@ -194,4 +204,5 @@ def _board_message(key: BoardKey) -> types_pb2.Board:
 
 def _stamp(response: pb.ListStandingsResponse | pb.BatchGetStandingsResponse, head: Head) -> None:
     response.position.CopyFrom(codec.position_message(head.position))
-    response.as_of_time.CopyFrom(codec.timestamp(head.time))
+    if head.position.sequence:
+        response.as_of_time.CopyFrom(codec.timestamp(head.time))

@@ -33,10 +33,10 @@ _READ = text(
             WHERE r.user_id = ask.user_id AND r.level_id = ask.level_id LIMIT 1)
                IS TRUE AS rewarded,
            CASE WHEN ask.reference <> '' THEN
-               (SELECT true FROM award_references a
+               (SELECT a.entry_id FROM award_references a
                 WHERE a.user_id = ask.user_id AND a.metric = ask.metric
                   AND a.source = ask.source AND a.reference = ask.reference LIMIT 1)
-               END IS TRUE AS referenced,
+               END AS referenced_entry_id,
            (SELECT jsonb_object_agg(t.metric, t.total) FROM user_totals t
             WHERE t.user_id = ask.user_id)::text AS totals,
            CASE WHEN ask.neighbours <> '' THEN
@@ -105,7 +105,7 @@ class Found:
     course_version: int | None
     stored_version: int | None
     rewarded: bool
-    referenced: bool
+    referenced_entry_id: int | None
     totals: dict[str, int]
     completed: frozenset[str]
 
@@ -172,7 +172,7 @@ def _found(row: Any) -> Found:
         course_version=row.version,
         stored_version=row.course_version,
         rewarded=row.rewarded,
-        referenced=row.referenced,
+        referenced_entry_id=row.referenced_entry_id,
         totals=orjson.loads(row.totals) if row.totals else {},
         completed=frozenset(row.completed or ()),
     )

@@ -74,7 +74,7 @@ _COURSE_PROGRESS = RowSet(
 _LEVEL_REWARDS = RowSet("level_rewards", {"user_id": "id", "level_id": "id"})
 _REFERENCES = RowSet(
     "award_references",
-    {"user_id": "id", "metric": "id", "source": "id", "reference": "text"},
+    {"user_id": "id", "metric": "id", "source": "id", "reference": "text", "entry_id": "bigint"},
 )
 _ENTRIES = RowSet(
     "xp_entries",

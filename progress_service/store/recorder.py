@@ -231,7 +231,11 @@ class _Group:
                 raise metric_not_found(command.metric)
             if command.course_id and found.course_version is None:
                 raise course_not_found(command.course_id)
-            credit = awards.judge(command, found.totals, already_credited=found.referenced)
+            credit = awards.judge(
+                command,
+                found.totals,
+                already_credited=found.referenced_entry_id is not None,
+            )
             return _Judged(index, learner, moment, (credit,) if credit else ())
         if course is None:
             raise level_not_found(command.level_id)
@@ -354,11 +358,13 @@ def _most_entries(command: Command, course: Course | None) -> int:
 def _add_award(
     batch: Batch, award: Award, found: Found, entries: Sequence[Credited]
 ) -> dict[str, Any]:
+    entry_id = entries[0].entry_id if entries else found.referenced_entry_id
     if award.reference and entries:
-        batch.references.append((award.user_id, award.metric, award.source, award.reference))
+        key = (award.user_id, award.metric, award.source, award.reference)
+        batch.references.append((*key, entry_id))
     credit = entries[0].credit if entries else None
     return {
-        "entry_id": str(entries[0].entry_id) if entries else "",
+        "entry_id": str(entry_id),
         "amount_credited": credit.amount if credit else 0,
         "total": credit.total_after if credit else found.totals.get(award.metric, 0),
     }

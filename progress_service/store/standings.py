@@ -139,7 +139,8 @@ async def load_page(
 async def load_around(
     connection: AsyncConnection, board: Board, user_id: str, count: int
 ) -> list[Standing]:
-    """`count` standings with the user in the middle, or as near as the board's ends allow.
+    """`count` standings with the user in the middle, or as near as the board's ends allow,
+    and one more when the board goes on after them.
 
     Empty when the user is not on the board.
     """
@@ -151,7 +152,7 @@ async def load_around(
     start = max(0, min(index - count // 2, board.users - count))
     key = {"board_id": board.board_id, "score": user.score, "user_id": user.user_id}
     before = await connection.execute(_PAGE_BEFORE, {**key, "limit": index - start})
-    after = await connection.execute(_PAGE_AFTER, {**key, "limit": count - 1 - (index - start)})
+    after = await connection.execute(_PAGE_AFTER, {**key, "limit": count - (index - start)})
     return await _ranked(connection, board, [*before.all(), user, *after.all()])
 
 

@@ -44,7 +44,7 @@ _LIST = text(
     f"""SELECT {_COLUMNS} FROM users
         WHERE user_id > :after
           AND (:prefix = '' OR starts_with(user_id, :prefix)
-               OR lower(display_name) LIKE :pattern ESCAPE '!')
+               OR lower(display_name) LIKE lower(:pattern) ESCAPE '!')
         ORDER BY user_id LIMIT :limit"""
 )
 
@@ -67,6 +67,6 @@ async def get(connection: AsyncConnection, user_id: str) -> User | None:
 
 async def load_page(connection: AsyncConnection, prefix: str, after: str, limit: int) -> list[User]:
     """Users by id after `after` whose id, or name in any case, starts with `prefix`."""
-    escaped = prefix.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    escaped = prefix.replace("!", "!!").replace("%", "!%").replace("_", "!_")
     params = {"prefix": prefix, "pattern": escaped + "%", "after": after, "limit": limit}
     return [User(*row) for row in await connection.execute(_LIST, params)]

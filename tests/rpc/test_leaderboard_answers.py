@@ -131,6 +131,16 @@ async def test_a_batch_names_those_who_are_not_on_the_board(client: tuple[Client
     assert answer.unranked_user_ids == ["ghost", "nobody"]
 
 
+async def test_a_batch_of_no_one_is_answered_with_the_boards_state(
+    client: tuple[Client, int],
+) -> None:
+    found, _ = client
+    answer = await found.boards.BatchGetRanks(pb.BatchGetRanksRequest())
+    assert not answer.entries
+    assert not answer.unranked_user_ids
+    assert answer.state.total_users > 0
+
+
 async def test_every_answer_says_what_it_is(client: tuple[Client, int]) -> None:
     found, source = client
     board = types_pb2.Board(course_id="c", window=types_pb2.WINDOW_WEEK, period="2026-W47")
@@ -185,7 +195,6 @@ async def _refusal(call: aio.UnaryUnaryCall) -> tuple[grpc.StatusCode, LaurelErr
         (pb.GetRankRequest(), "user_id"),
         (pb.GetAroundRequest(user_id="a", count=-1), "count"),
         (pb.BatchGetRanksRequest(user_ids=["a"] * 501), "user_ids"),
-        (pb.BatchGetRanksRequest(), "user_ids"),
     ],
 )
 async def test_a_malformed_request_names_its_field(

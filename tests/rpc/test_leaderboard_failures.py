@@ -20,37 +20,22 @@ from tests.leaderboard_app import (
     POSTGRESQL,
     REDIS,
     Client,
+    check_board,
     connected,
     direct,
     eventually,
+    fill,
     live_client,
     running,
 )
 from tests.leaderboard_peer import Peer, serve
 
-BOARD = "xp//all_time/"
-
-
-async def _check(client: Client, *, source: int | None = None) -> int:
-    """The board is right at once; the source that it came from."""
-    top = await client.boards.GetTop(pb.GetTopRequest(), timeout=5)
-    expected = [(e.rank, e.user_id, e.score) for e in client.peer.board(BOARD)]
-    assert [(e.rank, e.user_id, e.score) for e in top.entries] == expected
-    assert source in (None, top.state.source)
-    return top.state.source
-
 
 async def _from_redis(client: Client) -> None:
     async def check() -> bool:
-        return await _check(client) == REDIS
+        return await check_board(client) == REDIS
 
     await eventually(check)
-
-
-async def _fill(peer: Peer) -> None:
-    for number, user in enumerate("abcdef"):
-        await peer.profile(user, name=user.upper())
-        await peer.credit(user, 10 + number)
 
 
 async def _flush(redis: Redis) -> None:
@@ -77,27 +62,27 @@ async def test_what_redis_has_lost_is_answered_from_postgresql_and_rebuilt(
     redis_url: str, loss: str
 ) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     async with live_client(redis_url, peer) as client, direct(redis_url) as redis:
-        await _check(client, source=REDIS)
+        await check_board(client, source=REDIS)
         await LOSSES[loss](redis)
         before = peer.snapshots
 
         async def rebuilt() -> bool:
-            await _check(client)
+            await check_board(client)
             return peer.snapshots > before
 
         await eventually(rebuilt)
         await _from_redis(client)
         await peer.credit("z", 99)
         await client.live()
-        await _check(client, source=REDIS)
+        await check_board(client, source=REDIS)
 
 
 @pytest.mark.parametrize("refused", ["EPOCH_MISMATCH", "HISTORY_TRUNCATED"])
 async def test_a_position_that_is_refused_means_a_rebuild(redis_url: str, refused: str) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     async with live_client(redis_url, peer):
         pass
     if refused == "EPOCH_MISMATCH":
@@ -109,33 +94,33 @@ async def test_a_position_that_is_refused_means_a_rebuild(redis_url: str, refuse
     before = peer.snapshots
     async with live_client(redis_url, peer) as client:
         assert peer.snapshots == before + 1
-        await _check(client, source=REDIS)
+        await check_board(client, source=REDIS)
 
 
 async def test_a_restart_resumes_from_the_position_in_redis(redis_url: str) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     async with live_client(redis_url, peer):
         pass
     before = peer.snapshots
     await peer.credit("b", 5)
     async with live_client(redis_url, peer) as client:
-        await _check(client, source=REDIS)
+        await check_board(client, source=REDIS)
         assert peer.snapshots == before
 
 
 async def test_a_snapshot_that_is_cut_short_is_begun_anew(redis_url: str) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     peer.cut_snapshots = 2
     async with live_client(redis_url, peer) as client:
         assert peer.snapshots == 3
-        await _check(client, source=REDIS)
+        await check_board(client, source=REDIS)
 
 
 async def test_two_services_on_one_redis_count_each_change_once(redis_url: str) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     async with AsyncExitStack() as stack:
         target = await stack.enter_async_context(serve(peer))
         clients = []
@@ -150,12 +135,12 @@ async def test_two_services_on_one_redis_count_each_change_once(redis_url: str) 
                 await asyncio.sleep(0)
         for client in clients:
             await client.live()
-            await _check(client, source=REDIS)
+            await check_board(client, source=REDIS)
 
 
 async def test_an_unknown_change_stops_the_boards_and_nothing_skips_it(redis_url: str) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     async with live_client(redis_url, peer) as client:
         held = (await client.status()).applied.sequence
         await peer.append(progress_pb2.Change(redaction=progress_pb2.Redaction()))
@@ -172,7 +157,7 @@ async def test_an_unknown_change_stops_the_boards_and_nothing_skips_it(redis_url
 
 async def test_progress_service_gone_leaves_the_boards_with_their_age(redis_url: str) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     async with live_client(redis_url, peer) as client:
         peer.down = True
 
@@ -181,27 +166,27 @@ async def test_progress_service_gone_leaves_the_boards_with_their_age(redis_url:
             return state == admin_pb2.GetStatusResponse.STATE_PROGRESS_DOWN
 
         await eventually(lost)
-        await _check(client, source=REDIS)
+        await check_board(client, source=REDIS)
         peer.down = False
         await peer.credit("a", 7)
         await client.live()
-        await _check(client, source=REDIS)
+        await check_board(client, source=REDIS)
 
 
 async def test_a_dead_redis_costs_no_answer_and_comes_back_by_itself(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path, persist=False)
     await asyncio.to_thread(server.start)
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     try:
         async with live_client(server.url(), peer) as client:
-            await _check(client, source=REDIS)
+            await check_board(client, source=REDIS)
             await asyncio.to_thread(server.kill)
-            await _check(client, source=POSTGRESQL)
+            await check_board(client, source=POSTGRESQL)
             status = await client.status()
             assert status.state == admin_pb2.GetStatusResponse.STATE_REDIS_DOWN
             await peer.credit("a", 100)
-            await _check(client, source=POSTGRESQL)
+            await check_board(client, source=POSTGRESQL)
             await asyncio.to_thread(server.start)
             await _from_redis(client)
     finally:
@@ -212,7 +197,7 @@ async def test_with_both_stores_down_calls_and_health_say_so(tmp_path: Path) -> 
     server = EmbeddedRedis(tmp_path, persist=False)
     await asyncio.to_thread(server.start)
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     try:
         async with AsyncExitStack() as stack:
             progress = AsyncExitStack()
@@ -230,7 +215,7 @@ async def test_with_both_stores_down_calls_and_health_say_so(tmp_path: Path) -> 
             await _health(client, health_pb2.HealthCheckResponse.NOT_SERVING)
             await stack.enter_async_context(serve(peer, target))
             await _health(client, health_pb2.HealthCheckResponse.SERVING)
-            await _check(client, source=POSTGRESQL)
+            await check_board(client, source=POSTGRESQL)
     finally:
         await asyncio.to_thread(server.stop)
 
@@ -248,7 +233,7 @@ async def _health(client: Client, wanted: int) -> None:
 
 async def test_too_many_reads_of_postgresql_are_refused_with_a_delay(redis_url: str) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     peer.cut_snapshots = 10**6
     async with AsyncExitStack() as stack:
         target = await stack.enter_async_context(serve(peer))
@@ -261,74 +246,9 @@ async def test_too_many_reads_of_postgresql_are_refused_with_a_delay(redis_url: 
         assert len(refused) < 20
 
 
-async def test_status_tells_what_the_service_does(redis_url: str) -> None:
-    peer = Peer()
-    await _fill(peer)
-    async with live_client(redis_url, peer) as client:
-        await peer.credit("a", 5)
-        await client.live()
-        await _check(client, source=REDIS)
-        status = await client.status()
-        assert status.head_sequence == status.applied.sequence == len(peer.changes)
-        assert status.HasField("lag")
-        assert status.boards == 5
-        assert status.redis_memory_bytes > 0
-        assert (status.answers_from_redis, status.answers_from_postgresql) == (1, 0)
-        assert status.HasField("last_rebuild_time")
-        assert status.HasField("start_time")
-        assert status.version
-
-
-async def test_a_rebuild_on_request_goes_beside_the_boards_and_ends_complete(
-    redis_url: str,
-) -> None:
-    peer = Peer()
-    await _fill(peer)
-    async with live_client(redis_url, peer) as client, direct(redis_url) as redis:
-        before = str(await redis.get("laurel:generation"))
-        messages = [
-            message
-            async for message in client.admin.RebuildBoards(admin_pb2.RebuildBoardsRequest())
-        ]
-        assert [message.complete for message in messages] == [False] * (len(messages) - 1) + [True]
-        assert messages[-1].standings_loaded == 30
-        assert messages[-1].position == peer.position
-        assert await redis.get("laurel:generation") != before
-        await _check(client, source=REDIS)
-        await client.live()
-
-        async def dropped() -> bool:
-            return not await redis.keys(f"laurel:{{0}}:{before}:*")
-
-        await eventually(dropped)
-
-
-async def test_new_boards_are_not_behind_those_that_they_replace(redis_url: str) -> None:
-    peer = Peer()
-    await _fill(peer)
-    async with live_client(redis_url, peer) as client:
-
-        async def meanwhile() -> None:
-            for _ in range(25):
-                await peer.credit("a", 3)
-            await client.live_at(len(peer.changes))
-
-        peer.during_snapshot = meanwhile
-        behind = 0
-        sequence = len(peer.changes)
-        async for message in client.admin.RebuildBoards(admin_pb2.RebuildBoardsRequest()):
-            top = await client.boards.GetTop(pb.GetTopRequest())
-            behind += top.state.position.sequence < sequence
-            sequence = top.state.position.sequence
-            if message.complete:
-                assert message.position.sequence == len(peer.changes)
-        assert behind == 0
-        await _check(client, source=REDIS)
-
-
 async def test_a_full_redis_still_answers_and_goes_on_when_it_has_room(redis_url: str) -> None:
     peer = Peer()
-    await _fill(peer)
+    await fill(peer)
     async with live_client(redis_url, peer) as client, direct(redis_url) as redis:
         await redis.config_set("maxmemory", "1")
         held = (await client.status()).applied.sequence
@@ -342,20 +262,4 @@ async def test_a_full_redis_still_answers_and_goes_on_when_it_has_room(redis_url
         assert (top.state.source, top.state.position.sequence) == (REDIS, held)
         await redis.config_set("maxmemory", "0")
         await client.live()
-        await _check(client, source=REDIS)
-
-
-async def test_clearing_the_cache_deletes_every_key_and_the_boards_come_back(
-    redis_url: str,
-) -> None:
-    peer = Peer()
-    await _fill(peer)
-    async with live_client(redis_url, peer) as client, direct(redis_url) as redis:
-        await redis.set("foreign", 1)
-        answer = await client.admin.ClearCache(admin_pb2.ClearCacheRequest())
-        # Five boards, profiles, meta, and the pointer.
-        assert answer.keys_deleted == 8
-        await _check(client)
-        await client.live()
-        await _check(client, source=REDIS)
-        assert await redis.get("foreign") == "1"
+        await check_board(client, source=REDIS)

@@ -5,38 +5,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from grpc import aio
 
 from shared.gen.laurel.leaderboard.v1 import admin_pb2
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
-from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
-from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
 from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.leaderboard_app import POSTGRESQL, REDIS, dial, direct, eventually, running
+from tests.pair import Pair
 from tests.progress import Progress, level
 
 ALL_TIME = types_pb2.Board()
 USERS = [f"u{number}" for number in range(12)]
-
-
-class Pair:
-    """Stubs of the board service on a running ProgressService."""
-
-    def __init__(self, channel: aio.Channel, progress: Progress) -> None:
-        self.boards = LeaderboardServiceStub(channel)
-        self.admin = LeaderboardAdminServiceStub(channel)
-        self.progress = progress
-
-    async def settled(self) -> None:
-        """Waits until everything that was written is on the boards in Redis."""
-        head = await self.progress.settled()
-
-        async def live() -> bool:
-            status = await self.admin.GetStatus(admin_pb2.GetStatusRequest())
-            return status.applied == head
-
-        await eventually(live)
 
 
 @pytest.fixture

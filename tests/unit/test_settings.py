@@ -77,9 +77,7 @@ def test_a_missing_setting_must_be_set(
     with pytest.raises(SystemExit) as caught:
         ProgressSettings.load()
     assert caught.value.code == 2
-    assert (
-        capsys.readouterr().err == "laurel: bad setting LAUREL_POSTGRES_URL: must be set\n"
-    )
+    assert capsys.readouterr().err == "laurel: bad setting LAUREL_POSTGRES_URL: must be set\n"
 
 
 def test_the_password_is_not_in_the_settings_text() -> None:

@@ -16,6 +16,9 @@ local function ranks(board, asked)
   if not total then
     return false
   end
+  if #asked == 0 then
+    return { total, {}, {} }
+  end
   local key = ARGV[1] .. board
   local scores = redis.call('ZMSCORE', key, unpack(asked))
   local rank_of, found, users = {}, {}, {}

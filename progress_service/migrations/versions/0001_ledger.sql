@@ -65,6 +65,7 @@ CREATE TABLE award_references (
     metric text COLLATE "C" NOT NULL,
     source text COLLATE "C" NOT NULL,
     reference text COLLATE "C" NOT NULL,
+    entry_id bigint NOT NULL,
     PRIMARY KEY (user_id, metric, source, reference)
 );
 

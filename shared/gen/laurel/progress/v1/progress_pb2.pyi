@@ -1530,8 +1530,9 @@ class ListStandingsRequest(_message.Message):
     (INVALID_PAGE_TOKEN).
     """
     around_user_id: _builtins.str
-    """Start at this user's standing less `page_size / 2`. Excludes page_token. A
-    user who is not on the board: no standings.
+    """Start at this user's standing less `page_size / 2`, or further up where the
+    board ends before the page is full. Excludes page_token. A user who is not on
+    the board: no standings.
     """
     rank_mode: _types_pb2.RankMode.ValueType
     """How equal scores are numbered. Default: RANK_MODE_COMPETITION."""
@@ -1808,6 +1809,7 @@ class SnapshotStandingsResponse(_message.Message):
     BOARD_FIELD_NUMBER: _builtins.int
     STANDINGS_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
     complete: _builtins.bool
     """Set in the last message; a stream without it was cut short."""
     @_builtins.property
@@ -1828,6 +1830,12 @@ class SnapshotStandingsResponse(_message.Message):
     def standings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Standing]:
         """Of `board`; only user_id and score are set, hidden users included."""
 
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """When the change at `position` was numbered; unset before the first. The same in
+        every message of one snapshot.
+        """
+
     def __init__(
         self,
         *,
@@ -1836,10 +1844,11 @@ class SnapshotStandingsResponse(_message.Message):
         board: _types_pb2.Board | None = ...,
         standings: _abc.Iterable[Global___Standing] | None = ...,
         complete: _builtins.bool = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["board", b"board", "position", b"position"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "board", b"board", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["board", b"board", "complete", b"complete", "position", b"position", "profiles", b"profiles", "standings", b"standings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "board", b"board", "complete", b"complete", "position", b"position", "profiles", b"profiles", "standings", b"standings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
