@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service import metrics
+from progress_service.credit_log import CreditLog
 from progress_service.store.database import Database
 from progress_service.store.recorder import Command, Outcome, Recorded, Recorder
 from shared.errors import LaurelError, ResourceExhausted, Unavailable
@@ -39,6 +40,7 @@ class GroupCommitter:
 
     database: Database
     recorder: Recorder
+    credit_log: CreditLog
     on_commit: Callable[[], None]
     group_size: int
     writers: int
@@ -143,8 +145,9 @@ class GroupCommitter:
         metrics.GROUP_SECONDS.observe(time.perf_counter() - started)
         metrics.GROUP_COMMANDS.observe(len(group))
         self.on_commit()
+        self.credit_log.write(outcomes, [one.call_id for one in group])
         for one, outcome in zip(group, outcomes, strict=True):
-            report(one.command, outcome, one.call_id)
+            count(one.command, outcome)
             if not one.answer.done():
                 one.answer.set_result(outcome)
 
@@ -155,32 +158,15 @@ class GroupCommitter:
         return await self.database.write(work)
 
 
-def report(command: Command, outcome: Outcome, call_id: str) -> None:
-    """Counts an outcome, and logs one line for each ledger entry that it wrote."""
+def count(command: Command, outcome: Outcome) -> None:
+    """Counts an outcome: recorded, replayed, or the reason of the refusal."""
     if isinstance(outcome, LaurelError):
         label = outcome.reason
     else:
         label = "replayed" if outcome.replayed else "recorded"
-        for entry in outcome.credited:
-            credit = entry.credit
-            log.info(
-                "credited",
-                user_id=entry.user_id,
-                metric=credit.metric,
-                amount=credit.amount,
-                total_before=credit.total_before,
-                total_after=credit.total_after,
-                source=credit.source,
-                reference=credit.reference,
-                course_id=credit.course_id,
-                level_id=credit.level_id,
-                entry_id=entry.entry_id,
-                client_request_id=entry.request_id,
-                request_id=call_id,
-            )
-    _count(command.kind.name.lower(), label).inc()
+    _counter(command.kind.name.lower(), label).inc()
 
 
 @lru_cache(maxsize=256)
-def _count(kind: str, outcome: str) -> Counter:
+def _counter(kind: str, outcome: str) -> Counter:
     return metrics.COMMANDS.labels(kind, outcome)

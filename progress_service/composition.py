@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from progress_service.committer import GroupCommitter
+from progress_service.credit_log import CreditLog
 from progress_service.health import follow_database, migrate
 from progress_service.importer import Importer
 from progress_service.publisher import Publisher
@@ -78,15 +79,17 @@ def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
         database, settings.sequencer_batch, settings.sequencer_lease_seconds, publisher.wake
     )
     recorder = Recorder(zone, now)
+    credit_log = CreditLog(settings)
     committer = GroupCommitter(
         database,
         recorder,
+        credit_log,
         sequencer.wake,
         settings.group_size,
         settings.group_writers,
         settings.queue_size,
     )
-    importer = Importer(database, recorder, lambda: Recorder(zone, now), sequencer.wake)
+    importer = Importer(database, recorder, lambda: Recorder(zone, now), credit_log, sequencer.wake)
     progress = progress_pb2.DESCRIPTOR.services_by_name
     for service in (
         Service(

@@ -16,7 +16,8 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.committer import report
+from progress_service.committer import count
+from progress_service.credit_log import CreditLog
 from progress_service.domain.course import Course
 from progress_service.domain.ledger import XP
 from progress_service.domain.user import User
@@ -86,6 +87,7 @@ class Importer:
     database: Database
     recorder: Recorder
     dry_run_recorder: Callable[[], Recorder]
+    credit_log: CreditLog
     on_commit: Callable[[], None]
 
     @asynccontextmanager
@@ -95,11 +97,11 @@ class Importer:
         users meanwhile, and PostgreSQL ends it when it is silent for 30 s.
         """
         if not dry_run:
-            yield Import(_Committing(self.database, self.recorder, self.on_commit))
+            yield Import(_Committing(self.database, self.recorder, self.credit_log, self.on_commit))
             return
         async with self.database.transaction() as connection:
             try:
-                yield Import(_RollingBack(connection, self.dry_run_recorder()), dry_run=True)
+                yield Import(_RollingBack(connection, self.dry_run_recorder()))
             finally:
                 await connection.rollback()
 
@@ -109,7 +111,6 @@ class Import:
     """One stream's import."""
 
     _writer: _Writer
-    dry_run: bool = False
     counts: ImportCounts = field(default_factory=ImportCounts)
 
     async def run(
@@ -158,10 +159,7 @@ class Import:
                 one for n in numbers if not isinstance(one := batch.commands[n], LaurelError)
             ]
             recorded = await self._writer.record(commands)
-            for n, command, outcome in zip(numbers, commands, recorded, strict=True):
-                outcomes[n] = outcome
-                if not self.dry_run:
-                    report(command, outcome, request_id())
+            outcomes |= zip(numbers, recorded, strict=True)
         return [outcomes[n] for n in range(len(batch.commands))]
 
     def _settled(self, batch: ImportBatch, outcomes: Sequence[Outcome]) -> list[Rejection]:
@@ -216,6 +214,7 @@ class _Committing:
 
     database: Database
     recorder: Recorder
+    credit_log: CreditLog
     on_commit: Callable[[], None]
     depth: int = 2
 
@@ -234,6 +233,9 @@ class _Committing:
 
         outcomes = await self.database.write(work)
         self.on_commit()
+        self.credit_log.write(outcomes, [request_id()] * len(outcomes))
+        for command, outcome in zip(commands, outcomes, strict=True):
+            count(command, outcome)
         return outcomes
 
 

@@ -25,6 +25,7 @@ from shared.gen.laurel.types.v1 import types_pb2
 from shared.status import error_from_rpc
 
 DEADLINE_S = 20.0
+SEQUENCER_LOCK = 0x4C61_7572_656C_0002
 _ids = count(1)
 
 
@@ -179,6 +180,13 @@ class Progress:
             yield connection
         finally:
             await connection.close()
+
+    @asynccontextmanager
+    async def numbering_held(self) -> AsyncIterator[None]:
+        """No sequencer can number anything within the block."""
+        async with self.sql() as sql, sql.transaction():
+            await sql.execute("SELECT pg_advisory_xact_lock($1)", SEQUENCER_LOCK)
+            yield
 
     async def settled(self) -> types_pb2.Position:
         """The head of the history, once everything that is committed has a number."""

@@ -13,7 +13,6 @@ from graphlib import CycleError, TopologicalSorter
 from progress_service.domain import bounds
 from shared.errors import FieldViolation
 
-
 _MAX_SUM = 2**63 - 1
 """What the contract's int64 holds."""
 

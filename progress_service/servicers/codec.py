@@ -69,33 +69,34 @@ def position_message(position: Position) -> types_pb2.Position:
 
 def change_message(row: Any) -> progress_pb2.Change:
     """A row of `changes` for the wire."""
-    change = progress_pb2.Change(sequence=row.sequence, numbered_time=timestamp(row.numbered_time))
     if row.kind == XP_DELTA:
-        change.xp_delta.MergeFrom(
-            progress_pb2.XpDelta(
-                entry_id=str(row.entry_id),
-                user_id=row.user_id,
-                metric=row.metric,
-                amount=row.amount,
-                course_id=row.course_id,
-                occurred_time=timestamp(row.occurred_time),
-                source=row.source,
-                occurred_date=row.occurred_date.isoformat(),
-                windows=_WINDOWS_OF_MASK[row.windows],
-            )
+        delta = progress_pb2.XpDelta(
+            entry_id=str(row.entry_id),
+            user_id=row.user_id,
+            metric=row.metric,
+            amount=row.amount,
+            course_id=row.course_id,
+            occurred_time=timestamp(row.occurred_time),
+            source=row.source,
+            occurred_date=row.occurred_date.isoformat(),
+            windows=_WINDOWS_OF_MASK[row.windows],
         )
-    elif row.kind == PROFILE_CHANGE:
-        change.profile_change.MergeFrom(
-            progress_pb2.ProfileChange(
-                user_id=row.user_id,
-                display_name=row.display_name,
-                avatar_url=row.avatar_url,
-                hidden=row.hidden,
-            )
+        return progress_pb2.Change(
+            sequence=row.sequence, numbered_time=timestamp(row.numbered_time), xp_delta=delta
         )
-    else:
-        raise AssertionError(f"change of unknown kind {row.kind}")
-    return change
+    if row.kind == PROFILE_CHANGE:
+        profile = progress_pb2.ProfileChange(
+            user_id=row.user_id,
+            display_name=row.display_name,
+            avatar_url=row.avatar_url,
+            hidden=row.hidden,
+        )
+        return progress_pb2.Change(
+            sequence=row.sequence,
+            numbered_time=timestamp(row.numbered_time),
+            profile_change=profile,
+        )
+    raise AssertionError(f"change of unknown kind {row.kind}")
 
 
 def civil_date(text: str, field: str) -> date:

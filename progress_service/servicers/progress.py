@@ -24,11 +24,12 @@ from progress_service.servicers.views import (
 from progress_service.store import courses, progress_read, revocations, stats
 from progress_service.store.database import Database
 from progress_service.store.history import Position
-from progress_service.store.recorder import course_not_found, user_not_found
+from progress_service.store.recorder import Recorded, course_not_found, user_not_found
 from progress_service.store.revocations import Revocation
 from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
+from shared.logging import request_id
 from shared.periods import Window
 
 Context = aio.ServicerContext[Any, Any]
@@ -58,12 +59,13 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
     async def RevokeXp(self, request: pb.RevokeXpRequest, context: Context) -> pb.RevokeXpResponse:
         revocation = _revocation_of(request)
 
-        async def work(connection: AsyncConnection) -> dict[str, Any]:
+        async def work(connection: AsyncConnection) -> Recorded:
             return await revocations.revoke(connection, revocation)
 
-        answer = await self.database.write(work)
+        recorded = await self.database.write(work)
         self.committer.on_commit()
-        return pb.RevokeXpResponse(**answer)
+        self.committer.credit_log.write([recorded], [request_id()])
+        return pb.RevokeXpResponse(**recorded.answer)
 
     async def GetUserStats(
         self, request: pb.GetUserStatsRequest, context: Context

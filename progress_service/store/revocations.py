@@ -11,6 +11,7 @@ from progress_service.domain.request import RequestKind, fingerprint, same_reque
 from progress_service.store import learner_read
 from progress_service.store.learner_read import Ask
 from progress_service.store.ledger_write import Batch, EntryIds
+from progress_service.store.recorder import Credited, Recorded
 from shared.errors import FailedPrecondition, NotFound
 
 _ENTRY = text("SELECT * FROM xp_entries WHERE entry_id = :entry_id")
@@ -31,8 +32,8 @@ class Revocation:
         return fingerprint(self.entry_id, self.reason)
 
 
-async def revoke(connection: AsyncConnection, revocation: Revocation) -> dict[str, Any]:
-    """Writes the cancelling entry, total and change; the answer `entry_id` and `total`.
+async def revoke(connection: AsyncConnection, revocation: Revocation) -> Recorded:
+    """Writes the cancelling entry, total and change; answers `entry_id` and `total`.
 
     The entry counts in the windows of the one that it cancels. Raises NotFound
     (ENTRY_NOT_FOUND), FailedPrecondition (ENTRY_ALREADY_REVOKED, ENTRY_IS_REVOCATION),
@@ -48,12 +49,13 @@ async def revoke(connection: AsyncConnection, revocation: Revocation) -> dict[st
     ask = Ask(user_id=entry.user_id, request_id=revocation.request_id)
     found = (await learner_read.read_states(connection, [ask]))[0]
     if found.answered is not None:
-        return same_request(
+        earlier = same_request(
             found.answered,
             RequestKind.REVOCATION,
             revocation.fingerprint(),
             revocation.request_id,
         )
+        return Recorded(earlier, replayed=True)
     await _check_revocable(connection, entry)
     ids = (await learner_read.read_catalog(connection, attempts=0, entries=1)).entry_ids
     credit = _cancelling(entry, found.totals.get(entry.metric, 0))
@@ -79,7 +81,8 @@ async def revoke(connection: AsyncConnection, revocation: Revocation) -> dict[st
         answer,
     )
     await batch.write(connection)
-    return answer
+    credited = Credited(entry.user_id, ids[0], credit, revocation.request_id)
+    return Recorded(answer, replayed=False, credited=(credited,))
 
 
 async def _check_revocable(connection: AsyncConnection, entry: Any) -> None:

@@ -1,0 +1,182 @@
+"""Lists: stable pages, page sizes, and tokens that belong to one list alone."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from shared.errors import InvalidInput, NotFound
+from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
+from shared.gen.laurel.progress.v1 import progress_pb2 as pb
+from shared.gen.laurel.types.v1 import types_pb2
+from tests.progress import Progress, level, refused
+
+Page = tuple[list[str], str]
+Lister = Callable[[int, str], Awaitable[Page]]
+
+
+def lists(progress: Progress) -> dict[str, Lister]:
+    """Each list as (page size, token) to (keys in their order, next token)."""
+
+    async def users(size: int, token: str) -> Page:
+        request = catalog.ListUsersRequest(page_size=size, page_token=token)
+        page = await progress.catalog.ListUsers(request)
+        return [one.user_id for one in page.users], page.next_page_token
+
+    async def named(size: int, token: str) -> Page:
+        request = catalog.ListUsersRequest(page_size=size, page_token=token, prefix="u")
+        page = await progress.catalog.ListUsers(request)
+        return [one.user_id for one in page.users], page.next_page_token
+
+    async def courses(size: int, token: str) -> Page:
+        request = catalog.ListCoursesRequest(page_size=size, page_token=token)
+        page = await progress.catalog.ListCourses(request)
+        return [one.course_id for one in page.courses], page.next_page_token
+
+    def attempts(**filters: Any) -> Lister:
+        async def lister(size: int, token: str) -> Page:
+            request = pb.ListAttemptsRequest(page_size=size, page_token=token, **filters)
+            page = await progress.progress.ListAttempts(request)
+            return [one.attempt_id for one in page.attempts], page.next_page_token
+
+        return lister
+
+    async def entries(size: int, token: str) -> Page:
+        request = pb.ListXpEntriesRequest(user_id="u0", page_size=size, page_token=token)
+        page = await progress.progress.ListXpEntries(request)
+        return [one.entry_id for one in page.entries], page.next_page_token
+
+    async def standings(size: int, token: str) -> Page:
+        request = pb.ListStandingsRequest(page_size=size, page_token=token)
+        page = await progress.standings.ListStandings(request)
+        return [one.user_id for one in page.standings], page.next_page_token
+
+    async def marks(size: int, token: str) -> Page:
+        board = types_pb2.Board(metric="marks")
+        request = pb.ListStandingsRequest(page_size=size, page_token=token, board=board)
+        page = await progress.standings.ListStandings(request)
+        return [one.user_id for one in page.standings], page.next_page_token
+
+    return {
+        "users": users,
+        "named": named,
+        "courses": courses,
+        "of a user": attempts(user_id="u0"),
+        "of a level": attempts(level_id="l0"),
+        "of a course": attempts(course_id="c0"),
+        "of all three": attempts(user_id="u0", course_id="c0", level_id="l0"),
+        "entries": entries,
+        "standings": standings,
+        "marks": marks,
+    }
+
+
+async def filled(progress: Progress) -> None:
+    users = [f"u{n}" for n in range(7)]
+    await progress.put_users(*users)
+    for n in range(5):
+        await progress.put_course(f"c{n}", level(f"l{n}"))
+    for n, user_id in enumerate(users):
+        for k in range(6):
+            await progress.submit(user_id, "l0" if k < 4 else "l1", k + 1 + n % 3)
+    for n in range(6):
+        await progress.award("u0", n + 1)
+    await progress.settled()
+
+
+async def whole(lister: Lister, size: int) -> list[str]:
+    found, token = await lister(size, "")
+    while token:
+        page, token = await lister(size, token)
+        assert 0 < len(page) <= size
+        found += page
+    return found
+
+
+async def test_the_pages_of_every_size_make_the_whole_list(progress: Progress) -> None:
+    await filled(progress)
+    for name, lister in lists(progress).items():
+        everything, token = await lister(500, "")
+        assert token == ""
+        assert len(everything) == len({*everything}) >= 4, name
+        for size in (1, 2, 3, len(everything), len(everything) + 1):
+            assert await whole(lister, size) == everything, (name, size)
+
+
+async def test_a_token_of_another_list_or_of_none_is_refused(progress: Progress) -> None:
+    await filled(progress)
+    every = lists(progress)
+    tokens = {name: (await lister(1, ""))[1] for name, lister in every.items()}
+    assert all(tokens.values())
+    for name, lister in every.items():
+        foreign = [token for other, token in tokens.items() if other != name]
+        for token in (*foreign, "x", "é", tokens[name][:-3], "A" * 5_000, "W10"):
+            async with refused(InvalidInput, "INVALID_PAGE_TOKEN") as errors:
+                await lister(1, token)
+            assert [violation.field for violation in errors[0].violations] == ["page_token"]
+
+
+async def test_what_is_added_meanwhile_does_not_move_a_page(progress: Progress) -> None:
+    await filled(progress)
+    every = lists(progress)
+    newest_first = ("of a user", "of a level", "of a course", "of all three", "entries")
+    before = {name: await whole(every[name], 500) for name in newest_first}
+    begun = {name: await every[name](2, "") for name in newest_first}
+    for n in range(3):
+        await progress.submit("u0", "l0", 9 + n // 2)
+        await progress.award("u0", 1)
+    for name in newest_first:
+        found, token = begun[name]
+        while token:
+            page, token = await every[name](2, token)
+            found += page
+        assert found == before[name], name
+    found, token = await every["users"](4, "")
+    await progress.put_users("a", "u3x")
+    rest, _ = await every["users"](500, token)
+    assert [*found, *rest] == ["u0", "u1", "u2", "u3", "u3x", "u4", "u5", "u6"]
+
+
+async def test_a_page_holds_50_unless_said_otherwise_and_never_more_than_500(
+    progress: Progress,
+) -> None:
+    await progress.put_users("ann")
+    async with progress.sql() as sql:
+        await sql.execute(
+            """INSERT INTO users (user_id, display_name, avatar_url, time_zone, hidden)
+               SELECT 'u' || n, '', '', '', false FROM generate_series(1, 600) n"""
+        )
+    for size, expected in ((0, 50), (500, 500), (501, 500), (2**31 - 1, 500)):
+        request = catalog.ListUsersRequest(page_size=size)
+        assert len((await progress.catalog.ListUsers(request)).users) == expected
+    for lister in lists(progress).values():
+        async with refused(InvalidInput, "INVALID_FIELD") as errors:
+            await lister(-1, "")
+        assert [violation.field for violation in errors[0].violations] == ["page_size"]
+
+
+async def test_attempts_are_listed_newest_first_as_they_were_recorded(progress: Progress) -> None:
+    await progress.put_users("ann", "bob")
+    await progress.put_course("c", level("l1"), level("l2"))
+    given = [("ann", "l1", 1), ("bob", "l1", 2), ("ann", "l2", 3), ("ann", "l1", 4)]
+    answers = [await progress.submit(*one, request_id=f"r{n}") for n, one in enumerate(given)]
+    listed = await progress.attempts(user_id="ann")
+    assert [one.request_id for one in listed] == ["r3", "r2", "r0"]
+    assert [one.attempt_id for one in listed] == [answers[n].attempt_id for n in (3, 2, 0)]
+    first = listed[0]
+    assert (first.user_id, first.level_id, first.marks) == ("ann", "l1", 40)
+    assert (first.correct_answers, first.total_questions) == (4, 10)
+    assert first.create_time.ToNanoseconds() >= first.occurred_time.ToNanoseconds() - 10**9
+    both = await progress.attempts(user_id="ann", level_id="l1")
+    assert [one.request_id for one in both] == ["r3", "r0"]
+    assert len(await progress.attempts(course_id="c")) == 4
+    assert await progress.attempts(user_id="nobody") == []
+
+
+async def test_a_list_without_its_filter_is_refused(progress: Progress) -> None:
+    async with refused(InvalidInput, "INVALID_FIELD"):
+        await progress.attempts()
+    async with refused(InvalidInput, "INVALID_FIELD"):
+        await progress.attempts(user_id="a b")
+    async with refused(InvalidInput, "INVALID_FIELD"):
+        await progress.entries("")
+    async with refused(NotFound, "USER_NOT_FOUND"):
+        await progress.entries("nobody")
