@@ -118,28 +118,30 @@ class Import:
         batches: AsyncIterator[ImportBatch],
         answer: Callable[["Import", Sequence[Rejection]], Awaitable[None]],
     ) -> None:
-        """Writes the batches and answers each, in order.
+        """Writes the batches and answers each, in order, as soon as it is written.
 
         While the database writes one batch, the next is judged, unless they share a user or
-        the first holds users or courses: so each user's items keep their order.
+        one holds users or courses: so each user's items keep their order. Whoever does not
+        take the answers is not read on from.
         """
-        under_way: deque[tuple[ImportBatch, asyncio.Task[list[Outcome]]]] = deque()
+        under_way: deque[tuple[ImportBatch, asyncio.Task[None]]] = deque()
 
-        async def settle() -> None:
-            batch, task = under_way.popleft()
-            await answer(self, self._settled(batch, await task))
+        async def settle(batch: ImportBatch, before: asyncio.Task[None] | None) -> None:
+            outcomes = await self._apply(batch)
+            if before is not None:
+                await before
+            await answer(self, self._settled(batch, outcomes))
 
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as tasks, _finished(under_way):
                 async for batch in batches:
                     while under_way and (
                         len(under_way) >= self._writer.depth
                         or any(_must_follow(batch, earlier) for earlier, _ in under_way)
                     ):
-                        await settle()
-                    under_way.append((batch, tasks.create_task(self._apply(batch))))
-                while under_way:
-                    await settle()
+                        await under_way.popleft()[1]
+                    before = under_way[-1][1] if under_way else None
+                    under_way.append((batch, tasks.create_task(settle(batch, before))))
         except BaseExceptionGroup as group:
             # One failure ends the import; the others are its consequence.
             raise group.exceptions[0] from None
@@ -185,6 +187,19 @@ class Import:
             counts.xp_credited += sum(
                 entry.credit.amount for entry in outcome.credited if entry.credit.metric == XP
             )
+
+
+@asynccontextmanager
+async def _finished(
+    under_way: deque[tuple[ImportBatch, asyncio.Task[None]]],
+) -> AsyncIterator[None]:
+    """Whoever sends a wrong message still gets the answers to those before it."""
+    try:
+        yield
+    except LaurelError:
+        for _, task in under_way:
+            await task
+        raise
 
 
 def _must_follow(batch: ImportBatch, earlier: ImportBatch) -> bool:

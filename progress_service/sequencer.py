@@ -1,6 +1,7 @@
 """Numbers committed changes 1, 2, 3… and folds them into standings, one replica at a time."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.05
 """How long a change of another replica's writer may lie unseen; our own wake us."""
 _MAX_PAUSE_S = 5.0
+_STAND_BY_S = 0.5
+_LEAST_BATCH = 100
 _WRITERS_FIRST_S = 30.0
 """For how long of a backlog writers come first: then folding takes half of the time."""
 _WRITING_S = 0.25
@@ -36,10 +39,16 @@ class Sequencer:
     batch_size: int
     lease_s: float
     on_numbered: Callable[[], None]
+    _holder: UUID = field(default_factory=uuid4)
+    _limit: int = field(init=False)
+    _pause_s: float = _POLL_S
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _renew_at: float = 0.0
     _committed_at: float = 0.0
     _caught_up_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._limit = self.batch_size
 
     def wake(self) -> None:
         """There may be something to number."""
@@ -47,8 +56,7 @@ class Sequencer:
         self._woken.set()
 
     async def run(self) -> None:
-        """Numbers until cancelled; after a failure, again with growing pauses."""
-        pause = _POLL_S
+        """Numbers until cancelled; after a failure, smaller batches and growing pauses."""
         while True:
             try:
                 async with self.database.engine.connect() as connection:
@@ -59,18 +67,19 @@ class Sequencer:
                     log.warning("sequencer lost the database", error=type(error).__name__)
                 else:
                     log.exception("sequencer failed")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _MAX_PAUSE_S)
+            self._limit = max(self._limit // 4, _LEAST_BATCH)
+            await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))
+            self._pause_s = min(self._pause_s * 2, _MAX_PAUSE_S)
 
     async def _hold_tenure(self, connection: AsyncConnection) -> None:
         """Works on one connection for as long as it lives."""
-        holder = uuid4()
         self._renew_at = 0.0
         standing_by = False
         while True:
             self._woken.clear()
             began_at = time.monotonic()
-            batch = await self._turn(connection, holder)
+            batch = await self._turn(connection)
+            self._pause_s = _POLL_S
             if batch is None:
                 await self._idle()
                 continue
@@ -78,7 +87,7 @@ class Sequencer:
                 if not standing_by:
                     log.info("another replica numbers; standing by")
                 standing_by = True
-                await asyncio.sleep(min(self.lease_s / 4, 1.0))
+                await asyncio.sleep(min(self.lease_s / 4, _STAND_BY_S))
                 continue
             standing_by = False
             if batch.began_tenure:
@@ -92,7 +101,7 @@ class Sequencer:
             else:
                 await self._idle()
 
-    async def _turn(self, connection: AsyncConnection, holder: UUID) -> history.Batch | None:
+    async def _turn(self, connection: AsyncConnection) -> history.Batch | None:
         """One batch; None when nothing waits and the lease need not be renewed yet."""
         if time.monotonic() < self._renew_at:
             async with connection.begin():
@@ -100,7 +109,7 @@ class Sequencer:
                     return None
         started = time.perf_counter()
         async with connection.begin():
-            batch = await history.number_batch(connection, holder, self.batch_size, self.lease_s)
+            batch = await history.number_batch(connection, self._holder, self._limit, self.lease_s)
         if batch.count:
             metrics.SEQUENCER_SECONDS.observe(time.perf_counter() - started)
             metrics.SEQUENCER_BATCHES.inc()
@@ -112,9 +121,11 @@ class Sequencer:
         before boards, and a later batch costs less per change. Not for long: see above.
         """
         now = time.monotonic()
-        if batch.count < self.batch_size:
+        if batch.count < self._limit:
             self._caught_up_at = now
-        elif now - self._committed_at < _WRITING_S and now - self._caught_up_at < _WRITERS_FIRST_S:
+            return
+        self._limit = min(self._limit * 2, self.batch_size)
+        if now - self._committed_at < _WRITING_S and now - self._caught_up_at < _WRITERS_FIRST_S:
             await asyncio.sleep(min(took_s, self.lease_s / 4))
 
     async def _idle(self) -> None:

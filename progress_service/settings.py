@@ -1,9 +1,9 @@
 """Settings of ProgressService."""
 
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from shared.settings import CommonSettings
 
@@ -16,7 +16,9 @@ class ProgressSettings(CommonSettings):
         repr=False,
     )
     postgres_pool_size: Annotated[int, Field(ge=4, le=200)] = Field(
-        12, description="Most connections at once, besides one each for sequencer and LISTEN."
+        12,
+        description="Most connections at once, besides one each for the sequencer and LISTEN; "
+        "reads leave LAUREL_GROUP_WRITERS of them to writers.",
     )
     group_size: Annotated[int, Field(ge=1, le=1000)] = Field(
         256, description="Most submissions that are committed together."
@@ -36,6 +38,12 @@ class ProgressSettings(CommonSettings):
     checkpoint_seconds: Annotated[float, Field(gt=0, le=15)] = Field(
         1.0, description="How often an idle watcher is told how far the history is."
     )
+
+    @model_validator(mode="after")
+    def _has_connections_for_reads(self) -> Self:
+        if self.group_writers >= self.postgres_pool_size:
+            raise ValueError("LAUREL_GROUP_WRITERS must be less than LAUREL_POSTGRES_POOL_SIZE")
+        return self
 
     @field_validator("postgres_url")
     @classmethod

@@ -83,5 +83,6 @@ class CommonSettings(BaseSettings):
                 text = "must be set"
             else:
                 text = f"{first['msg'].removeprefix('Value error, ')}"
-            sys.stderr.write(f"laurel: bad setting {name}: {text}\n")
+            about = f" {name}" if first["loc"] else ""
+            sys.stderr.write(f"laurel: bad setting{about}: {text}\n")
             raise SystemExit(2) from None

@@ -10,6 +10,9 @@ from shared.errors import LaurelError
 
 DOMAIN = "laurel"
 DETAILS_KEY = "grpc-status-details-bin"
+# A status travels in trailers, of which most peers take 8 KiB.
+_MAX_TEXT_CHARS = 500
+_MAX_VIOLATIONS = 10
 
 CODES: dict[type[LaurelError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -29,7 +32,8 @@ _TYPES = {code: kind for kind, code in CODES.items()}
 
 def status_of(error: LaurelError) -> status_pb2.Status:
     """The google.rpc.Status: always an ErrorInfo, and BadRequest or RetryInfo where it has them."""
-    status = status_pb2.Status(code=CODES[type(error)].value[0], message=error.message)
+    message = error.message[:_MAX_TEXT_CHARS]
+    status = status_pb2.Status(code=CODES[type(error)].value[0], message=message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     details = [_packed(info)]
     if error.violations:
@@ -38,7 +42,7 @@ def status_of(error: LaurelError) -> status_pb2.Status:
                 error_details_pb2.BadRequest.FieldViolation(
                     field=violation.field, description=violation.description
                 )
-                for violation in error.violations
+                for violation in error.violations[:_MAX_VIOLATIONS]
             ]
         )
         details.append(_packed(bad_request))

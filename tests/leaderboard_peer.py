@@ -155,9 +155,7 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
                 continue
             standings = [pb.Standing(user_id=user, score=s) for user, s in scores.items()]
             await context.write(
-                pb.SnapshotStandingsResponse(
-                    **at, board=board_message(name), standings=standings
-                )
+                pb.SnapshotStandingsResponse(**at, board=board_message(name), standings=standings)
             )
         await context.write(pb.SnapshotStandingsResponse(**at, complete=True))
 

@@ -17,6 +17,10 @@ _MAX_SUM = 2**63 - 1
 """What the contract's int64 holds."""
 
 
+_MOST_NAMED = 20
+"""Levels of a cycle that an error names."""
+
+
 class UnlockMode(IntEnum):
     """What a level waits for; the contract's numbers."""
 
@@ -199,7 +203,10 @@ def _graph_violations(course: Course) -> Iterator[FieldViolation]:
                 yield FieldViolation(path, "names a level twice")
     cycle = find_cycle({one: level.prerequisites for one, level in known.items()})
     if cycle:
-        yield FieldViolation("course.sections", "cycle: " + " -> ".join((*cycle, cycle[0])))
+        shown = cycle if len(cycle) <= _MOST_NAMED else (*cycle[:_MOST_NAMED], "…")
+        yield FieldViolation(
+            "course.sections", f"cycle of {len(cycle)}: " + " -> ".join((*shown, cycle[0]))
+        )
 
 
 def find_cycle(requirements: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

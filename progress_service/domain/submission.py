@@ -101,7 +101,8 @@ def check_request(submission: Submission, now: datetime) -> None:
     violations = [*_field_violations(submission, now)]
     scores = [*_score_violations(submission)]
     if scores and not violations:
-        raise InvalidInput("INVALID_SCORE", scores[0].description, violations=scores)
+        text = "; ".join(f"{one.field}: {one.description}" for one in scores)
+        raise InvalidInput("INVALID_SCORE", text, violations=scores)
     if violations:
         raise invalid_fields([*violations, *scores])
 

@@ -19,18 +19,18 @@ class User:
     hidden: bool = False
 
 
-def check(user: User) -> None:
-    """InvalidInput (INVALID_FIELD) that names every wrong field."""
-    violations = [*_violations(user)]
+def check(user: User, path: str = "user") -> None:
+    """InvalidInput (INVALID_FIELD) that names every wrong field of the user at `path`."""
+    violations = [*_violations(user, path)]
     if violations:
         raise invalid_fields(violations)
 
 
-def _violations(user: User) -> Iterator[FieldViolation]:
+def _violations(user: User, path: str) -> Iterator[FieldViolation]:
     if not bounds.is_id(user.user_id):
-        yield FieldViolation("user.user_id", f"must be {bounds.ID_FORM}")
+        yield FieldViolation(f"{path}.user_id", f"must be {bounds.ID_FORM}")
     if not bounds.is_plain_text(user.display_name, bounds.MAX_NAME_CHARS):
-        yield FieldViolation("user.display_name", "must be at most 100 printable characters")
+        yield FieldViolation(f"{path}.display_name", "must be at most 100 printable characters")
     url = user.avatar_url
     if url and not (
         url.startswith("https://")
@@ -39,9 +39,11 @@ def _violations(user: User) -> Iterator[FieldViolation]:
         and url.isprintable()
         and " " not in url
     ):
-        yield FieldViolation("user.avatar_url", "must be an https URL of at most 512 characters")
+        yield FieldViolation(f"{path}.avatar_url", "must be an https URL of at most 512 characters")
     if user.time_zone and not is_zone(user.time_zone):
-        yield FieldViolation("user.time_zone", 'must be an IANA time zone such as "Asia/Jakarta"')
+        yield FieldViolation(
+            f"{path}.time_zone", 'must be an IANA time zone such as "Asia/Jakarta"'
+        )
 
 
 def is_zone(name: str) -> bool:

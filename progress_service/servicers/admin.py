@@ -84,8 +84,8 @@ def _batch_of(request: pb.ImportProgressRequest) -> ImportBatch:
     if sum(len(each) for each in items) > MAX_ITEMS:
         raise invalid_field("attempts", f"a message holds at most {MAX_ITEMS} items in all")
     profiles = [user_of(one) for one in request.users]
-    for profile in profiles:
-        user.check(profile)
+    for n, profile in enumerate(profiles):
+        user.check(profile, f"users[{n}]")
     commands = [_decoded(one) for one in request.attempts]
     commands += [_decoded_award(one) for one in request.awards]
     return ImportBatch(

@@ -16,7 +16,7 @@ from progress_service.store.history import Head, read_head
 from progress_service.store.snapshot import Profile, Spool
 from progress_service.store.standings import BoardKey, Standing
 from shared import page_token
-from shared.errors import Unimplemented, invalid_field
+from shared.errors import ResourceExhausted, Unimplemented, invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
 from shared.gen.laurel.types.v1 import types_pb2
@@ -26,6 +26,8 @@ from shared.periods import Window, parse_period, period_of
 Context = aio.ServicerContext[Any, Any]
 
 MAX_USERS = 500
+MAX_SNAPSHOTS = 4
+"""Each is a copy on disk until it is sent."""
 
 
 @dataclass
@@ -35,6 +37,7 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
     database: Database
     zone: ZoneInfo
     clock: Callable[[], datetime]
+    snapshots: int = 0
 
     async def ListStandings(
         self, request: pb.ListStandingsRequest, context: Context
@@ -94,6 +97,19 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
     ) -> None:
         boards = [self._board(one, f"boards[{n}]") for n, one in enumerate(request.boards)]
         floors = _floors(request.floors)
+        if self.snapshots >= MAX_SNAPSHOTS:
+            raise ResourceExhausted(
+                "TOO_MANY_SNAPSHOTS", "Too many snapshots are under way.", retry_delay_s=5
+            )
+        self.snapshots += 1
+        try:
+            await self._snapshot(boards, floors, context)
+        finally:
+            self.snapshots -= 1
+
+    async def _snapshot(
+        self, boards: Sequence[BoardKey], floors: Sequence[tuple[Window, str]], context: Context
+    ) -> None:
         with Spool() as spool:
             head = await spool.fill(self.database, boards, floors)
             at: dict[str, Any] = {"position": codec.position_message(head.position)}

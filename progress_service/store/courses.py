@@ -110,17 +110,24 @@ class CourseCache:
                 self._keep(from_json(row.course_id, row.version, json.loads(row.definition)))
 
     async def refresh(self, connection: AsyncConnection, course_ids: Iterable[str]) -> None:
-        """Reads these courses again."""
-        for course in (await load(connection, course_ids)).values():
+        """Reads these courses again; those that are gone are forgotten."""
+        wanted = list(course_ids)
+        found = await load(connection, wanted)
+        for course_id in wanted:
+            self._forget(course_id)
+        for course in found.values():
             self._keep(course)
+
+    def _forget(self, course_id: str) -> None:
+        before = self._courses.pop(course_id, None)
+        for level_id in before.levels if before else ():
+            self._by_level.pop(level_id, None)
 
     def _keep(self, course: Course) -> None:
         if len(self._courses) >= self._max and course.course_id not in self._courses:
             self._courses.clear()
             self._by_level.clear()
-        before = self._courses.get(course.course_id)
-        for level_id in before.levels if before else ():
-            self._by_level.pop(level_id, None)
+        self._forget(course.course_id)
         self._courses[course.course_id] = course
         for level_id in course.levels:
             self._by_level[level_id] = course.course_id

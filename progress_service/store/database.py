@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _STATEMENT_TIMEOUT_MS = 30_000
+_WAIT_S = 5.0
+"""How long to wait for a connection."""
 _RETRY_STATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 # admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout,
 # idle_in_transaction_session_timeout, too_many_connections
@@ -39,11 +41,13 @@ class Database:
 
     def __init__(self, settings: ProgressSettings) -> None:
         self._url = make_url(settings.postgres_url).set(drivername="postgresql+asyncpg")
+        # Readers never take the last connections: writers go on under any load of reads.
+        self._reads = asyncio.Semaphore(settings.postgres_pool_size - settings.group_writers)
         self.engine: AsyncEngine = create_async_engine(
             self._url,
-            pool_size=settings.postgres_pool_size,
+            pool_size=settings.postgres_pool_size + 1,  # and one for the sequencer
             max_overflow=0,
-            pool_timeout=5,
+            pool_timeout=_WAIT_S,
             pool_pre_ping=False,
             connect_args={
                 "timeout": 5,
@@ -73,9 +77,21 @@ class Database:
         return connection
 
     @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_WAIT_S):
+                await self._reads.acquire()
+        except TimeoutError:
+            raise _busy() from None
+        try:
+            yield
+        finally:
+            self._reads.release()
+
+    @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A read-only transaction in which every statement sees one snapshot."""
-        async with _translated(), self.engine.connect() as connection:
+        async with _translated(), self._reading(), self.engine.connect() as connection:
             snapshot = await connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -136,14 +152,18 @@ def is_connection_loss(error: BaseException) -> bool:
     return False
 
 
+def _busy() -> ResourceExhausted:
+    return ResourceExhausted(
+        "DATABASE_BUSY", "All database connections are in use.", retry_delay_s=0.5
+    )
+
+
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except PoolTimeoutError:
-        raise ResourceExhausted(
-            "DATABASE_BUSY", "All database connections are in use.", retry_delay_s=0.5
-        ) from None
+        raise _busy() from None
     except (SQLAlchemyError, *_DOWN) as error:
         if is_connection_loss(error):
             log.warning("database unavailable", error=type(error).__name__)

@@ -27,7 +27,7 @@ _SETTINGS = text(
               set_config('idle_in_transaction_session_timeout', '10s', true)"""
 )
 _HOLD = text(
-    """SELECT head_sequence, epoch, holder,
+    """SELECT head_sequence, holder, holder_pid = pg_backend_pid() AS same_connection,
               lease_until > clock_timestamp()
                   AND EXISTS (SELECT FROM pg_stat_activity a
                               WHERE a.pid = holder_pid AND a.backend_start = holder_start) AS held
@@ -208,8 +208,8 @@ async def number_batch(
     """Numbers and folds up to `limit` changes, in the caller's transaction.
 
     Holds the advisory lock until the transaction ends, so a stopped process blocks nobody
-    for longer than its idle timeout. Begins a tenure when `holder` does not have the lease or
-    let it lapse; does nothing while another holder's lease lives.
+    for longer than its idle timeout. Begins a tenure when `holder` does not have the lease, let
+    it lapse, or had it on another connection; does nothing while another holder's lease lives.
     """
     if not (await connection.execute(_TRY_LOCK, {"key": _LOCK_KEY})).scalar_one():
         return Batch(0, 0, held_by_other=True)
@@ -218,7 +218,7 @@ async def number_batch(
     if row.holder != holder and row.held:
         return Batch(0, row.head_sequence, held_by_other=True)
     head = int(row.head_sequence)
-    begins = row.holder != holder or not row.held
+    begins = row.holder != holder or not row.held or not row.same_connection
     if begins:
         tenure = {"epoch": uuid4(), "head": head, "holder": holder, "lease": lease_s}
         await connection.execute(_BEGIN_TENURE, tenure)
