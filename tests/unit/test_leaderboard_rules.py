@@ -154,7 +154,8 @@ def test_sizes_have_a_default_and_a_most_and_are_not_negative() -> None:
 
 def test_a_batch_names_each_user_once() -> None:
     assert rules.check_batch(["b", "a", "b"]) == ("b", "a")
-    for bad in ([], ["a"] * 501, ["a", ""], ["a b"]):
+    assert rules.check_batch([]) == ()
+    for bad in (["a"] * 501, ["a", ""], ["a b"]):
         with pytest.raises(InvalidInput):
             rules.check_batch(bad)
 
