@@ -15,8 +15,8 @@ from types import FrameType
 
 import structlog
 
-from benchmarks.machine import describe
-from benchmarks.pair import Pair
+from benchmarks.machine import Neighbours, describe
+from benchmarks.servers import Servers
 from shared.embedded.errors import EmbeddedError
 
 STREAM = "stream"
@@ -39,25 +39,25 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _measure(pair: Pair, arguments: argparse.Namespace) -> None:
+def _measure(servers: Servers, arguments: argparse.Namespace) -> None:
     claims = arguments.claims or CLAIMS
 
     def scene() -> str:
-        return pair.scene(arguments.users, arguments.pairs, arguments.seconds).to_json()
+        return servers.scene(arguments.users, arguments.pairs, arguments.seconds).to_json()
 
-    pair.start()
+    servers.start()
     # Boards at the beginning of the history: from there the follower will have to catch up.
-    pair.run("benchmarks.history", scene())
-    pair.stop_leaderboard()
-    pair.run("benchmarks.prefill", scene())
+    servers.run("benchmarks.history", scene())
+    servers.stop_leaderboard()
+    servers.run("benchmarks.prefill", scene())
     if STREAM in claims:
-        pair.begin("benchmarks.stream", scene(), first_line="watching")
-    pair.start_leaderboard()
-    pair.finish()
-    pair.run("benchmarks.history", scene())
+        servers.begin("benchmarks.stream", scene(), first_line="watching")
+    servers.start_leaderboard()
+    servers.finish()
+    servers.run("benchmarks.history", scene())
     for claim in CLAIMS:
         if claim in claims and claim != STREAM:
-            pair.run(f"benchmarks.{claim}", scene())
+            servers.run(f"benchmarks.{claim}", scene())
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -70,12 +70,13 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
+    neighbours = Neighbours()
     with tempfile.TemporaryDirectory(prefix="laurel-bench-") as folder:
         home = Path(folder)
-        print(describe(home), flush=True)
-        pair = Pair(home)
+        servers = Servers(home)
         try:
-            _measure(pair, arguments)
+            print(describe(home), flush=True)
+            _measure(servers, arguments)
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
             return 130
@@ -86,8 +87,11 @@ def main() -> int:
             # Nothing may cut this short: it would leave servers and the folder behind.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
-            pair.stop()
-    print(f"\n{time.monotonic() - started:.0f} s in all")
+            servers.stop()
+    print(
+        f"\n{time.monotonic() - started:.0f} s in all; other programs took "
+        f"{neighbours.share():.0%} of the processors"
+    )
     return 0
 
 

@@ -3,7 +3,8 @@
 import sys
 from itertools import repeat
 
-from benchmarks.load import Claim, Comparison, Side
+from benchmarks.comparison import Claim, Comparison
+from benchmarks.load import Side
 from benchmarks.scene import Scene
 from shared import runtime
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb

@@ -1,7 +1,8 @@
-"""The machine that the figures were taken on."""
+"""The machine that the figures were taken on, and who else was using it."""
 
 import os
 import platform
+import resource
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,25 @@ def describe(home: Path) -> str:
         f"PostgreSQL and Redis on {_file_system(home)}; 8 KiB written and synchronised in "
         f"{1000 * _synchronised_s(home):.2f} ms"
     )
+
+
+class Neighbours:
+    """What other programs take of the processors, from here on."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._others_s = self._others_so_far_s()
+
+    def share(self) -> float:
+        """Of all processors together, 0 to 1. Call when our own children have ended."""
+        elapsed_s = (time.monotonic() - self._started) * (psutil.cpu_count() or 1)
+        return max(self._others_so_far_s() - self._others_s, 0.0) / elapsed_s
+
+    @staticmethod
+    def _others_so_far_s() -> float:
+        everyone = psutil.cpu_times()
+        own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return everyone.user + everyone.system - sum(one.ru_utime + one.ru_stime for one in own)
 
 
 def _processor() -> str:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from benchmarks import population
+from benchmarks.comparison import Claim, Comparison
 from benchmarks.history import all_applied
-from benchmarks.load import Claim, Comparison, Side
+from benchmarks.load import Side
 from benchmarks.scene import Scene
 from shared import runtime
 from shared.channels import open_channel

@@ -47,9 +47,18 @@ class ImportBatch:
         return bool(self.users or self.courses or self.active_days)
 
     @cached_property
+    def numbered_users(self) -> list[tuple[int, str]]:
+        """The number and the user of each command that could be decoded."""
+        return [
+            (n, one.user_id)
+            for n, one in enumerate(self.commands)
+            if not isinstance(one, LaurelError)
+        ]
+
+    @cached_property
     def user_ids(self) -> frozenset[str]:
         """The users of its attempts and awards."""
-        return frozenset(one.user_id for one in self.commands if not isinstance(one, LaurelError))
+        return frozenset(user_id for _, user_id in self.numbered_users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,15 @@ class Importer:
                 await connection.rollback()
 
 
+@dataclass(eq=False)
+class _UnderWay:
+    """A batch on its way: into the database, then its answer to the caller."""
+
+    batch: ImportBatch
+    written: "asyncio.Task[list[Outcome]]"
+    settled: "asyncio.Task[None]" = field(init=False)
+
+
 @dataclass
 class Import:
     """One stream's import."""
@@ -120,49 +138,61 @@ class Import:
     ) -> None:
         """Writes the batches and answers each, in order, as soon as it is written.
 
-        While the database writes one batch, the next is judged, unless they share a user or
-        one holds users or courses: so each user's items keep their order. Whoever does not
-        take the answers is not read on from.
+        While the database writes one batch, the next is judged, unless one of them holds users
+        or courses; only the items of users that are in both wait, so that each user's items
+        keep their order. Whoever does not take the answers is not read on from.
         """
-        under_way: deque[tuple[ImportBatch, asyncio.Task[None]]] = deque()
+        under_way: deque[_UnderWay] = deque()
 
-        async def settle(batch: ImportBatch, before: asyncio.Task[None] | None) -> None:
-            outcomes = await self._apply(batch)
+        async def settle(one: _UnderWay, before: _UnderWay | None) -> None:
+            outcomes = await one.written
             if before is not None:
-                await before
-            await answer(self, self._settled(batch, outcomes))
+                await before.settled
+            await answer(self, self._settled(one.batch, outcomes))
 
         try:
             async with asyncio.TaskGroup() as tasks, _finished(under_way):
                 async for batch in batches:
                     while under_way and (
                         len(under_way) >= self._writer.depth
-                        or any(_must_follow(batch, earlier) for earlier, _ in under_way)
+                        or batch.defines
+                        or under_way[-1].batch.defines
                     ):
-                        await under_way.popleft()[1]
-                    before = under_way[-1][1] if under_way else None
-                    under_way.append((batch, tasks.create_task(settle(batch, before))))
+                        await under_way.popleft().settled
+                    before = under_way[-1] if under_way else None
+                    one = _UnderWay(batch, tasks.create_task(self._apply(batch, before)))
+                    one.settled = tasks.create_task(settle(one, before))
+                    under_way.append(one)
         except BaseExceptionGroup as group:
             # One failure ends the import; the others are its consequence.
             raise group.exceptions[0] from None
 
-    async def _apply(self, batch: ImportBatch) -> list[Outcome]:
-        """Writes one batch: users first, then courses, then commands in rounds.
+    async def _apply(self, batch: ImportBatch, before: "_UnderWay | None") -> list[Outcome]:
+        """Writes one batch: users first, then courses, then commands in rounds; those of users
+        that are in `before` as well when that is written.
 
         Raises InvalidInput when a user or a course is wrong: then nothing of the batch is
         written, and the import can be run again.
         """
         await self._writer.put(batch)
+        busy = before.batch.user_ids if before else frozenset()
         outcomes: dict[int, Outcome] = {
             n: one for n, one in enumerate(batch.commands) if isinstance(one, LaurelError)
         }
-        for numbers in _rounds(batch.commands):
-            commands = [
-                one for n in numbers if not isinstance(one := batch.commands[n], LaurelError)
-            ]
-            recorded = await self._writer.record(commands)
-            outcomes |= zip(numbers, recorded, strict=True)
+        free = [n for n, user_id in batch.numbered_users if user_id not in busy]
+        await self._record(batch, free, outcomes)
+        if before is not None and len(outcomes) < len(batch.commands):
+            await asyncio.wait([before.written])
+            late = [n for n, user_id in batch.numbered_users if user_id in busy]
+            await self._record(batch, late, outcomes)
         return [outcomes[n] for n in range(len(batch.commands))]
+
+    async def _record(
+        self, batch: ImportBatch, numbers: Sequence[int], outcomes: dict[int, Outcome]
+    ) -> None:
+        for turn in _rounds(batch.commands, numbers):
+            commands = [one for n in turn if not isinstance(one := batch.commands[n], LaurelError)]
+            outcomes |= zip(turn, await self._writer.record(commands), strict=True)
 
     def _settled(self, batch: ImportBatch, outcomes: Sequence[Outcome]) -> list[Rejection]:
         """Counts a written batch; its rejections, in their order."""
@@ -191,26 +221,25 @@ class Import:
 
 @asynccontextmanager
 async def _finished(
-    under_way: deque[tuple[ImportBatch, asyncio.Task[None]]],
+    under_way: "deque[_UnderWay]",
 ) -> AsyncIterator[None]:
     """Whoever sends a wrong message still gets the answers to those before it."""
     try:
         yield
     except LaurelError:
-        for _, task in under_way:
-            await task
+        for one in under_way:
+            await one.settled
         raise
 
 
-def _must_follow(batch: ImportBatch, earlier: ImportBatch) -> bool:
-    return earlier.defines or batch.defines or not batch.user_ids.isdisjoint(earlier.user_ids)
-
-
-def _rounds(commands: Sequence[Command | LaurelError]) -> Iterator[list[int]]:
-    """The commands' numbers in groups of different users, each user's in their order."""
+def _rounds(
+    commands: Sequence[Command | LaurelError], numbers: Sequence[int]
+) -> Iterator[list[int]]:
+    """The numbers of commands in groups of different users, each user's in their order."""
     rounds: list[list[int]] = []
     seen: dict[str, int] = {}
-    for n, command in enumerate(commands):
+    for n in numbers:
+        command = commands[n]
         if isinstance(command, LaurelError):
             continue
         turn = seen.get(command.user_id, 0)

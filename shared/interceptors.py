@@ -12,12 +12,12 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc import aio
 
 from shared import metrics
-from shared.errors import LaurelError, Unimplemented
+from shared.errors import InvalidInput, LaurelError, Unimplemented
 from shared.logging import current_call, request_id
 from shared.status import CODES, DETAILS_KEY, status_of
 
@@ -73,10 +73,26 @@ def _wrap(method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMeth
         )
     wrapped: grpc.RpcMethodHandler[Any, Any] = factory(
         outer,
-        request_deserializer=handler.request_deserializer,
+        request_deserializer=handler.request_deserializer
+        if handler.request_streaming
+        else _parser(handler.request_deserializer),
         response_serializer=_serialized,
     )
     return wrapped
+
+
+def _parser(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """`parse`, which answers with the error when it cannot: grpc would tell the caller what it
+    raises, text and all. (Messages of a stream are parsed within the handler.)
+    """
+
+    def parsed(data: bytes) -> Any:
+        try:
+            return data if parse is None else parse(data)
+        except DecodeError:
+            return InvalidInput("MALFORMED_REQUEST", "The request is not a message of its type.")
+
+    return parsed
 
 
 def _serialized(response: Message | bytes) -> bytes:
@@ -85,6 +101,10 @@ def _serialized(response: Message | bytes) -> bytes:
 
 async def _unimplemented(_request: object, _context: object) -> None:
     raise Unimplemented("UNIMPLEMENTED", "This server does not offer this method.")
+
+
+async def _refuse(request: LaurelError, _context: object) -> None:
+    raise request
 
 
 class _Call:
@@ -103,7 +123,8 @@ class _Call:
         code = "OK"
         self._begin(context)
         try:
-            return await self._behaviour(request, context)
+            behaviour = _refuse if isinstance(request, LaurelError) else self._behaviour
+            return await behaviour(request, context)
         except BaseException as error:  # noqa: BLE001 - every way out is counted, and passed on
             code = _code_of(error)
             await self._fail(error, context)
@@ -115,7 +136,8 @@ class _Call:
         code = "OK"
         self._begin(context)
         try:
-            answer = self._behaviour(request, context)
+            behaviour = _refuse if isinstance(request, LaurelError) else self._behaviour
+            answer = behaviour(request, context)
             if inspect.isasyncgen(answer):
                 await _write_all(answer, context)
             else:

@@ -1,5 +1,7 @@
 """Prometheus metrics of the RPC layer, the same in both services."""
 
+import sys
+
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 RPC_SECONDS = Histogram(
@@ -15,6 +17,15 @@ RPCS_IN_FLIGHT = Gauge("laurel_rpcs_in_flight", "Calls under way, streams includ
 
 
 def listen(host: str, port: int) -> None:
-    """Serves `/metrics` on a thread of its own; port 0 serves nothing."""
-    if port:
+    """Serves `/metrics` on a thread of its own; port 0 serves nothing.
+
+    One line on stderr and exit status 1 if the port cannot be listened on.
+    """
+    if not port:
+        return
+    try:
         start_http_server(port, addr=host)
+    except OSError as error:
+        reason = error.strerror or "no such address"
+        sys.stderr.write(f"laurel: cannot serve metrics on {host}:{port}: {reason}\n")
+        raise SystemExit(1) from None

@@ -2,10 +2,11 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
@@ -48,7 +49,8 @@ class RpcServer:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._host = host
+        self.address = _address(host, port)
         self.port = port
         self.draining = asyncio.Event()
         self._server = aio.server(options=OPTIONS)
@@ -62,15 +64,15 @@ class RpcServer:
         self._names.append(service.descriptor.full_name)
 
     async def start(self) -> None:
-        """Binds and answers calls; one line on stderr and exit status 1 if the port is taken."""
+        """Binds and answers calls; one line on stderr and exit status 1 if it cannot listen."""
+        _check_free(self._host, self.port)
         await self.set_serving(serving=False)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._add_reflection()
         try:
             self.port = self._server.add_insecure_port(self.address)
         except RuntimeError:
-            sys.stderr.write(f"laurel: cannot listen on {self.address}: the address is in use\n")
-            raise SystemExit(1) from None
+            _cannot_listen(self.address, "the address is in use")
         await self._server.start()
         log.info("listening", address=self.address, port=self.port, services=self._names)
 
@@ -104,6 +106,26 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         self.draining.set()
         await self._server.stop(grace_s)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check_free(host: str, port: int) -> None:
+    """Ends the process as `start` says. grpc would say why on lines of its own."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        _cannot_listen(_address(host, port), error.strerror or "no such address")
+
+
+def _cannot_listen(address: str, reason: str) -> NoReturn:
+    sys.stderr.write(f"laurel: cannot listen on {address}: {reason}\n")
+    raise SystemExit(1)
 
 
 def stop_event() -> asyncio.Event:

@@ -162,7 +162,7 @@ class Progress:
 
     async def attempts(self, **filters: str) -> list[progress_pb2.Attempt]:
         """Up to 500 attempts, newest first."""
-        request = progress_pb2.ListAttemptsRequest(page_size=500, **filters)  # type: ignore[arg-type]
+        request = progress_pb2.ListAttemptsRequest(page_size=500, **filters)
         return list((await self.progress.ListAttempts(request)).attempts)
 
     async def course_progress(

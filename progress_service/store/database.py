@@ -31,8 +31,9 @@ _WAIT_S = 5.0
 """How long to wait for a connection."""
 _RETRY_STATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 # admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout,
-# idle_in_transaction_session_timeout, too_many_connections
-_LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
+# idle_in_transaction_session_timeout, too_many_connections, and what a database answers that
+# accepts no connections (object_not_in_prerequisite_state)
+_LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300", "55000"}
 _DOWN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncio.TimeoutError)
 
 

@@ -1,46 +1,14 @@
 """ImportProgress: many items over one stream, each counted once, each refusal told."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
-from shared.errors import Conflict, InvalidInput, NotFound, Unavailable
+from shared.errors import NotFound
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
-from tests.progress import Progress, award, eventually, level, refused, submission
-
-
-def attempt(
-    user_id: str, level_id: str, correct: int | None, request_id: str, **fields: Any
-) -> pb.ImportedAttempt:
-    without_xp = fields.pop("without_xp", False)
-    sent = submission(user_id, level_id, correct, 10, request_id, **fields)
-    return pb.ImportedAttempt(attempt=sent, without_xp=without_xp)
-
-
-def batch(*attempts: pb.ImportedAttempt, **parts: Any) -> pb.ImportProgressRequest:
-    return pb.ImportProgressRequest(attempts=attempts, **parts)
-
-
-async def import_all(
-    progress: Progress, batches: Sequence[pb.ImportProgressRequest]
-) -> list[pb.ImportProgressResponse]:
-    """Every answer to the batches, which are all sent without waiting for answers."""
-    call = progress.admin.ImportProgress(iter(batches))
-    return [answer async for answer in call]
-
-
-def counts(answer: pb.ImportProgressResponse) -> tuple[int, int, int, int, int]:
-    return (
-        answer.received,
-        answer.recorded,
-        answer.replayed,
-        answer.rejected,
-        answer.xp_credited,
-    )
+from tests.imports import attempt, batch, counts, import_all, next_answer
+from tests.progress import Progress, award, level, refused
 
 
 def small_course() -> catalog.Course:
@@ -87,7 +55,7 @@ async def test_each_batch_is_answered_before_the_next_one_is_sent(progress: Prog
     async with asyncio.timeout(10):
         for n, user_id in enumerate(("ann", "bob", "ann")):
             await call.write(batch(attempt(user_id, "l1", 10, f"r{n}")))
-            answer = await call.read()
+            answer = await next_answer(call)
             assert counts(answer)[:2] == (n + 1, n + 1)
             # An answer says that its batch is committed.
             assert len(await progress.attempts(level_id="l1")) == n + 1
@@ -195,111 +163,10 @@ async def test_a_dry_run_that_is_cut_short_leaves_nothing(progress: Progress) ->
     await call.write(
         pb.ImportProgressRequest(dry_run=True, attempts=[attempt("ann", "l1", 10, "a")])
     )
-    assert counts(await call.read()) == (1, 1, 0, 0, 50)
+    assert counts(await next_answer(call)) == (1, 1, 0, 0, 50)
     call.cancel()
     # The user's row is free again as soon as the server has seen it.
     assert not (await progress.submit("ann", "l1", request_id="a")).replayed
-
-
-async def test_of_many_rejections_the_first_hundred_are_told(progress: Progress) -> None:
-    await progress.put_users("ann")
-    await progress.put_course("c", level("l1"))
-    wrong = [attempt("ann", "l1", None, f"r{n}") for n in range(150)]
-    right = attempt("ann", "l1", 10, "right")
-    (answer,) = await import_all(progress, [batch(right, *wrong)])
-    assert counts(answer) == (151, 1, 0, 150, 50)
-    assert [one.index for one in answer.errors] == list(range(1, 101))
-    assert {one.reason for one in answer.errors} == {"INVALID_SCORE"}
-
-
-async def test_every_kind_of_wrong_item_is_rejected_by_itself(progress: Progress) -> None:
-    await progress.put_users("ann")
-    await progress.put_course("c", level("l1", question_count=10))
-    late = Timestamp(seconds=2**50)
-    items = [
-        (attempt("ann", "l1", 11, "a"), "INVALID_SCORE"),
-        (attempt("ann", "l1", 10, "b", occurred_time=Timestamp(seconds=1)), "INVALID_FIELD"),
-        (attempt("ann", "l1", 10, "c", occurred_time=late), "INVALID_FIELD"),
-        (attempt("ann", "l 1", 10, "d"), "INVALID_FIELD"),
-        (attempt("ann", "nothing", 10, "e"), "LEVEL_NOT_FOUND"),
-        (attempt("nobody", "l1", 10, "f"), "USER_NOT_FOUND"),
-        (pb.ImportedAttempt(), "INVALID_FIELD"),
-    ]
-    awards = [award("ann", 0), award("ann", 1, metric="nothing")]
-    (answer,) = await import_all(
-        progress,
-        [batch(*(one for one, _ in items), attempt("ann", "l1", 10, "right"), awards=awards)],
-    )
-    assert counts(answer) == (10, 1, 0, 9, 50)
-    assert [(one.index, one.reason) for one in answer.errors] == [
-        *((n, reason) for n, (_, reason) in enumerate(items)),
-        (8, "INVALID_FIELD"),
-        (9, "METRIC_NOT_FOUND"),
-    ]
-
-
-async def test_a_wrong_user_course_or_day_ends_the_import_and_keeps_what_was_answered(
-    progress: Progress,
-) -> None:
-    await progress.put_users("ann")
-    await progress.put_course("c", level("l1"))
-    await progress.put_course("taken", level("x1"))
-    taken = catalog.Course(
-        course_id="d", sections=[catalog.Section(section_id="s", levels=[level("x1")])]
-    )
-    wrong: list[tuple[pb.ImportProgressRequest, type[Exception], str, str]] = [
-        (
-            batch(users=[catalog.User(user_id="ok"), catalog.User(user_id="a b")]),
-            InvalidInput,
-            "INVALID_FIELD",
-            "users[1].user_id",
-        ),
-        (
-            batch(courses=[catalog.Course(course_id="e")]),
-            InvalidInput,
-            "INVALID_FIELD",
-            "course.sections",
-        ),
-        (batch(courses=[taken]), Conflict, "LEVEL_ID_TAKEN", ""),
-        (
-            batch(active_days=[pb.ActiveDay(user_id="ann", date="2014-2-3")]),
-            InvalidInput,
-            "INVALID_FIELD",
-            "active_days[0].date",
-        ),
-        (
-            batch(active_days=[pb.ActiveDay(user_id="nobody", date="2014-02-03")]),
-            NotFound,
-            "USER_NOT_FOUND",
-            "",
-        ),
-    ]
-    for n, (message, kind, reason, field) in enumerate(wrong):
-        answers: list[pb.ImportProgressResponse] = []
-        good = batch(attempt("ann", "l1", 10, f"r{n}"))
-        message.users.add(user_id="beside")
-        async with refused(kind, reason) as errors:  # type: ignore[arg-type]
-            async for answer in progress.admin.ImportProgress(iter([good, message])):
-                answers.append(answer)
-        assert [violation.field for violation in errors[0].violations] == [field] * bool(field)
-        assert [counts(answer)[:2] for answer in answers] == [(1, 1)]
-        assert (await progress.submit("ann", "l1", request_id=f"r{n}")).replayed
-        async with refused(NotFound, "USER_NOT_FOUND"):
-            await progress.stats("beside")
-
-
-async def test_a_message_holds_at_most_a_thousand_items(progress: Progress) -> None:
-    await progress.put_users("ann")
-    days = [pb.ActiveDay(user_id="ann", date="2014-02-03")] * 999
-    one = award("ann", 1, request_id="a")
-    answers = await import_all(progress, [batch(active_days=days, awards=[one])])
-    assert counts(answers[0]) == (1, 1, 0, 0, 1)
-    async with refused(InvalidInput, "INVALID_FIELD"):
-        await import_all(
-            progress, [batch(active_days=days, awards=[one], users=[catalog.User(user_id="b")])]
-        )
-    async with refused(NotFound, "USER_NOT_FOUND"):
-        await progress.stats("b")
 
 
 async def test_an_import_that_is_cut_and_run_again_records_each_item_once(
@@ -344,21 +211,3 @@ async def test_two_imports_of_the_same_at_once_record_each_item_once(progress: P
     replayed = [answers[-1].replayed for answers in both]
     assert sum(recorded) == sum(replayed) == 120
     assert sum(answers[-1].xp_credited for answers in both) == 30 * 50
-
-
-async def test_a_draining_server_ends_an_import_and_says_so(progress: Progress) -> None:
-    await progress.put_users("ann")
-    await progress.put_course("c", level("l1"))
-    call = progress.admin.ImportProgress()
-    await call.write(batch(attempt("ann", "l1", 10, "a")))
-    assert counts(await call.read())[:2] == (1, 1)
-    async with refused(Unavailable, "DRAINING"):
-        draining = asyncio.create_task(progress.app.server.drain(5))
-
-        async def is_draining() -> bool:
-            return progress.app.server.draining.is_set()
-
-        await eventually(is_draining, "the server drains")
-        await call.write(batch(attempt("ann", "l1", 10, "b")))
-        await call.read()
-    await draining

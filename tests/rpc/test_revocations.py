@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from grpc import aio
 
-from shared.errors import Conflict, FailedPrecondition, InvalidInput, LaurelError, NotFound
+from shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.status import error_from_rpc
@@ -149,7 +149,6 @@ async def test_what_is_no_entry_is_not_found_or_refused(progress: Progress) -> N
         ({"request_id": "a b"}, "request_id"),
     ]
     for changed, field in wrong:
-        errors: list[LaurelError]
         async with refused(InvalidInput, "INVALID_FIELD") as errors:
             await progress.revoke(**{"entry_id": entry.entry_id} | changed)
         assert [violation.field for violation in errors[0].violations] == [field], changed

@@ -133,7 +133,9 @@ def test_a_cycle_is_found_if_and_only_if_there_is_one_and_it_is_named(
 
 
 def test_a_long_chain_is_no_cycle_and_does_not_exhaust_the_stack() -> None:
-    chain = {f"l{n}": (f"l{n - 1}",) if n else () for n in range(MAX_LEVELS)}
+    chain: dict[str, tuple[str, ...]] = {
+        f"l{n}": (f"l{n - 1}",) if n else () for n in range(MAX_LEVELS)
+    }
     assert find_cycle(chain) == ()
     chain["l0"] = (f"l{MAX_LEVELS - 1}",)
     assert len(find_cycle(chain)) == MAX_LEVELS

@@ -87,7 +87,7 @@ def test_an_earlier_period_is_reached_step_by_step(window: Window, day: date, co
         (Window.YEAR, "26"),
         (Window.YEAR, "0000"),
         (Window.YEAR, "2026\n"),
-        (Window.YEAR, "２０２６"),
+        (Window.YEAR, "\uff12\uff10\uff12\uff16"),
         (Window.MONTH, "2026-1"),
         (Window.MONTH, "2026-13"),
         (Window.MONTH, "2026-00"),

@@ -1,6 +1,7 @@
 """Streaks: a pure function of the set of active civil days, in any order of arrival."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
@@ -41,7 +42,7 @@ def test_runs_hold_each_active_day_once_and_never_touch(days: list[date]) -> Non
     runs = runs_of(days)
     held = [run.first + n * DAY for run in runs for n in range(run.days)]
     assert held == sorted(set(days))
-    assert all(later.first - earlier.last > DAY for earlier, later in zip(runs, runs[1:]))
+    assert all(later.first - earlier.last > DAY for earlier, later in pairwise(runs))
 
 
 @given(DAYS, st.randoms())
@@ -77,7 +78,7 @@ def test_an_active_day_again_changes_nothing() -> None:
 
 
 @given(
-    st.datetimes(datetime(2001, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+    st.integers(0, 30 * 366 * 86_400).map(lambda s: datetime.fromtimestamp(10**9 + s, UTC)),
     st.sampled_from(
         ["UTC", "Asia/Jakarta", "America/New_York", "Pacific/Kiritimati", "Asia/Kolkata"]
     ),

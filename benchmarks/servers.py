@@ -19,7 +19,7 @@ from shared.embedded.supervisor import Unit
 DRAIN_S = 5.0
 
 
-class Pair:
+class Servers:
     """PostgreSQL and Redis with their usual settings, both services, and the echo.
 
     Everything is in `home`, on free ports and sockets of its own, with the settings' defaults
