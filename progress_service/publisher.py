@@ -6,6 +6,7 @@ so a slow one costs a cursor and what gRPC buffers for it, and nothing is queued
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from progress_service.servicers.codec import change_message, position_message
 from progress_service.store import history
 from progress_service.store.database import Database
 from progress_service.store.history import CHANNEL, Head, Position
-from shared.errors import FailedPrecondition, Unavailable
+from progress_service.stream_write import STALL_S, write_within
+from shared.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasResponse
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,8 @@ class Publisher:
     database: Database
     checkpoint_s: float
     draining: asyncio.Event
+    max_watchers: int = 64
+    stall_s: float = STALL_S
     watchers: int = 0
     _numbered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,7 +57,7 @@ class Publisher:
                 await self._listen()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 log.warning("LISTEN interrupted", error=type(error).__name__)
-            await asyncio.sleep(_RECONNECT_S)
+            await asyncio.sleep(_RECONNECT_S * random.uniform(0.5, 1.5))
 
     async def _listen(self) -> None:
         connection = await self.database.connect()
@@ -71,8 +75,13 @@ class Publisher:
         """Sends everything after `after`, then what follows, until the caller goes away.
 
         Raises as `history.check_position` and `history.read_changes` say; Unavailable
-        (DRAINING) when this server shuts down.
+        (READER_STALLED, or DRAINING when this server shuts down); ResourceExhausted
+        (TOO_MANY_WATCHERS).
         """
+        if self.watchers >= self.max_watchers:
+            raise ResourceExhausted(
+                "TOO_MANY_WATCHERS", "Too many watchers are connected.", retry_delay_s=5
+            )
         self.watchers += 1
         metrics.WATCHERS.set(self.watchers)
         try:
@@ -91,7 +100,7 @@ class Publisher:
                 metrics.PUBLISHED_CHANGES.inc(len(rows))
             else:
                 sent = Position(head.position.epoch, sent.sequence)
-            await write(_message(rows, sent, head))
+            await write_within(write, _message(rows, sent, head), self.stall_s)
             if sent.sequence == head.position.sequence:
                 await self._wait(numbered)
         raise Unavailable("DRAINING", "This server is shutting down; connect again.")

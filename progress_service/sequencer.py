@@ -20,6 +20,7 @@ _POLL_S = 0.05
 """How long a change of another replica's writer may lie unseen; our own wake us."""
 _MAX_PAUSE_S = 5.0
 _STAND_BY_S = 0.5
+_LOCKED_S = 0.01
 _LEAST_BATCH = 100
 _WRITERS_FIRST_S = 30.0
 """For how long of a backlog writers come first: then folding takes half of the time."""
@@ -74,7 +75,25 @@ class Sequencer:
     async def _hold_tenure(self, connection: AsyncConnection) -> None:
         """Works on one connection for as long as it lives."""
         self._renew_at = 0.0
+        while True:
+            await self._stand_by(connection)
+            await self._number(connection)
+
+    async def _stand_by(self, connection: AsyncConnection) -> None:
+        """Returns when no other replica has the lease."""
         standing_by = False
+        while True:
+            async with connection.begin():
+                if not await history.is_held_by_other(connection, self._holder):
+                    return
+            if not standing_by:
+                log.info("another replica numbers; standing by")
+            standing_by = True
+            self._pause_s = _POLL_S
+            await asyncio.sleep(min(self.lease_s / 4, _STAND_BY_S) * random.uniform(0.5, 1.0))
+
+    async def _number(self, connection: AsyncConnection) -> None:
+        """Numbers for as long as this replica has the lease."""
         while True:
             self._woken.clear()
             began_at = time.monotonic()
@@ -84,12 +103,10 @@ class Sequencer:
                 await self._idle()
                 continue
             if batch.held_by_other:
-                if not standing_by:
-                    log.info("another replica numbers; standing by")
-                standing_by = True
-                await asyncio.sleep(min(self.lease_s / 4, _STAND_BY_S))
+                return
+            if batch.locked:
+                await asyncio.sleep(_LOCKED_S * random.uniform(0.5, 1.0))
                 continue
-            standing_by = False
             if batch.began_tenure:
                 metrics.TENURES.inc()
                 log.info("began to number", head=batch.head)

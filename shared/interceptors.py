@@ -41,6 +41,11 @@ class Boundary:
 
     def __init__(self, server: aio.Server) -> None:
         self._server = server
+        self._calls = _Calls()
+
+    async def wait_idle(self) -> None:
+        """Returns when no call of a wrapped method is under way."""
+        await self._calls.none.wait()
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """Nothing: generated code registers the same methods again by name."""
@@ -49,15 +54,20 @@ class Boundary:
         self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
         """Registers a service's methods, wrapped."""
-        wrapped = {name: _wrap(f"{service}/{name}", handler) for name, handler in handlers.items()}
+        wrapped = {
+            name: _wrap(f"{service}/{name}", handler, self._calls)
+            for name, handler in handlers.items()
+        }
         generic = grpc.method_handlers_generic_handler(service, wrapped)
         self._server.add_generic_rpc_handlers((generic,))
 
 
-def _wrap(method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+def _wrap(
+    method: str, handler: grpc.RpcMethodHandler[Any, Any], calls: _Calls
+) -> grpc.RpcMethodHandler[Any, Any]:
     if handler.response_streaming:
         inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-        outer: Handler = _Call(method, inner).stream
+        outer: Handler = _Call(method, inner, calls).stream
         factory: Any = (
             grpc.stream_stream_rpc_method_handler
             if handler.request_streaming
@@ -65,7 +75,7 @@ def _wrap(method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMeth
         )
     else:
         inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
-        outer = _Call(method, inner).unary
+        outer = _Call(method, inner, calls).unary
         factory = (
             grpc.stream_unary_rpc_method_handler
             if handler.request_streaming
@@ -107,10 +117,30 @@ async def _refuse(request: LaurelError, _context: object) -> None:
     raise request
 
 
+class _Calls:
+    """How many calls are under way."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def begin(self) -> None:
+        self._count += 1
+        if self._count == 1:
+            self.none.clear()
+
+    def end(self) -> None:
+        self._count -= 1
+        if not self._count:
+            self.none.set()
+
+
 class _Call:
     """The behaviour around one method."""
 
-    def __init__(self, method: str, behaviour: Any) -> None:
+    def __init__(self, method: str, behaviour: Any, calls: _Calls) -> None:
+        self._calls = calls
         self._method = method
         is_async = inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
         self._behaviour: Handler = behaviour if is_async else _unimplemented
@@ -154,6 +184,7 @@ class _Call:
     def _begin(self, context: Any) -> None:
         current_call.set(_Caller(context))
         self._in_flight.inc()
+        self._calls.begin()
 
     def _end(self, code: str) -> None:
         counter = self._codes.get(code)
@@ -161,6 +192,7 @@ class _Call:
             counter = self._codes[code] = metrics.RPCS.labels(self._method, code)
         counter.inc()
         self._in_flight.dec()
+        self._calls.end()
 
     async def _fail(self, error: BaseException, context: Any) -> None:
         if isinstance(error, LaurelError):

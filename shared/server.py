@@ -54,13 +54,14 @@ class RpcServer:
         self.port = port
         self.draining = asyncio.Event()
         self._server = aio.server(options=OPTIONS)
-        self._boundary: Any = Boundary(self._server)
+        self._boundary = Boundary(self._server)
         self._health = health_aio.HealthServicer()
         self._names: list[str] = []
 
     def add(self, service: Service) -> None:
         """Registers a service; it is NOT_SERVING until `set_serving`."""
-        service.register(service.servicer, self._boundary)
+        register: Any = service.register
+        register(service.servicer, self._boundary)
         self._names.append(service.descriptor.full_name)
 
     async def start(self) -> None:
@@ -102,10 +103,19 @@ class RpcServer:
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     async def drain(self, grace_s: float) -> None:
-        """Says NOT_SERVING, ends streams, lets unary calls finish for `grace_s`, then stops."""
+        """Says NOT_SERVING, takes no new calls, lets those under way end for `grace_s`, stops.
+
+        Our own streams see `draining` and end by themselves; those of health and reflection
+        never would, so nobody waits for them.
+        """
         await self._health.enter_graceful_shutdown()
         self.draining.set()
-        await self._server.stop(grace_s)
+        stopping = asyncio.create_task(self._server.stop(grace_s))
+        ended = asyncio.create_task(self._boundary.wait_idle())
+        await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        await self._server.stop(0)
+        await stopping
 
 
 def _address(host: str, port: int) -> str:

@@ -1,4 +1,4 @@
-"""Real servers for the tests: one PostgreSQL for each worker, a database and a Redis for each test."""
+"""Real servers: one PostgreSQL for each worker, a database and a Redis for each test."""
 
 import asyncio
 import os

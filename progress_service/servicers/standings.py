@@ -1,6 +1,7 @@
 """StandingsService: PostgreSQL's own boards, for rebuilding, checking and falling back."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from progress_service.store.database import Database
 from progress_service.store.history import Head, read_head
 from progress_service.store.snapshot import Profile, Spool
 from progress_service.store.standings import BoardKey, Standing
+from progress_service.stream_write import write_within
 from shared import page_token
 from shared.errors import ResourceExhausted, Unimplemented, invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
@@ -26,6 +28,7 @@ from shared.periods import Window, parse_period, period_of
 Context = aio.ServicerContext[Any, Any]
 
 MAX_USERS = 500
+_WORKING_S = 5.0
 MAX_SNAPSHOTS = 4
 """Each is a copy on disk until it is sent."""
 
@@ -111,23 +114,27 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
         self, boards: Sequence[BoardKey], floors: Sequence[tuple[Window, str]], context: Context
     ) -> None:
         with Spool() as spool:
-            head = await spool.fill(self.database, boards, floors)
+            head = await _filled(spool.fill(self.database, boards, floors), context)
             at: dict[str, Any] = {"position": codec.position_message(head.position)}
             if head.position.sequence:
                 at["as_of_time"] = codec.timestamp(head.time)
             for profiles in spool.profiles():
-                await context.write(
-                    pb.SnapshotStandingsResponse(**at, profiles=[_profile(one) for one in profiles])
+                await write_within(
+                    context.write,
+                    pb.SnapshotStandingsResponse(
+                        **at, profiles=[_profile(one) for one in profiles]
+                    ),
                 )
             for key, scores in spool.standings():
-                await context.write(
+                await write_within(
+                    context.write,
                     pb.SnapshotStandingsResponse(
                         **at,
                         board=_board_message(key),
                         standings=[pb.Standing(user_id=u, score=s) for u, s in scores],
-                    )
+                    ),
                 )
-            await context.write(pb.SnapshotStandingsResponse(**at, complete=True))
+            await write_within(context.write, pb.SnapshotStandingsResponse(**at, complete=True))
 
     def _board(self, board: types_pb2.Board, field: str) -> BoardKey:
         """The board with defaults spelled out; InvalidInput names the wrong field."""
@@ -141,6 +148,17 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
         else:
             _check_period(window, period, f"{field}.period")
         return BoardKey(metric, board.course_id, window, period)
+
+
+async def _filled(filling: Coroutine[Any, Any, Head], context: Context) -> Head:
+    """Waits for the copy, with an empty message now and then: the caller knows we are at it."""
+    task = asyncio.ensure_future(filling)
+    try:
+        while not (await asyncio.wait([task], timeout=_WORKING_S))[0]:
+            await write_within(context.write, pb.SnapshotStandingsResponse())
+        return await task
+    finally:
+        task.cancel()
 
 
 def _window(number: int, field: str) -> Window:

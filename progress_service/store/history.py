@@ -17,6 +17,13 @@ CHANNEL = "laurel_history"
 
 _LOCK_KEY = 0x4C61_7572_656C_0002
 
+_HELD = text(
+    """SELECT holder IS DISTINCT FROM :holder
+              AND lease_until > clock_timestamp()
+              AND EXISTS (SELECT FROM pg_stat_activity a
+                          WHERE a.pid = holder_pid AND a.backend_start = holder_start)
+       FROM history"""
+)
 _WAITS = text("SELECT EXISTS (SELECT FROM unnumbered_changes)")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
 # The sequencer's commits are always durable: a number once sent must never be given again.
@@ -189,12 +196,20 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one turn of the sequencer did. `held_by_other`: another replica has the lease."""
+    """What one turn of the sequencer did. `held_by_other`: another replica has the lease;
+    `locked`: another is looking just now, so nothing was done.
+    """
 
     count: int
     head: int
     held_by_other: bool = False
+    locked: bool = False
     began_tenure: bool = False
+
+
+async def is_held_by_other(connection: AsyncConnection, holder: UUID) -> bool:
+    """Whether another replica has the lease; looks without the lock, so disturbs nobody."""
+    return bool((await connection.execute(_HELD, {"holder": holder})).scalar_one())
 
 
 async def anything_waits(connection: AsyncConnection) -> bool:
@@ -212,7 +227,7 @@ async def number_batch(
     it lapse, or had it on another connection; does nothing while another holder's lease lives.
     """
     if not (await connection.execute(_TRY_LOCK, {"key": _LOCK_KEY})).scalar_one():
-        return Batch(0, 0, held_by_other=True)
+        return Batch(0, 0, locked=True)
     await connection.execute(_SETTINGS)
     row = (await connection.execute(_HOLD)).one()
     if row.holder != holder and row.held:

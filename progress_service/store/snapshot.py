@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 import asyncpg
+from sqlalchemy import text
 
 from progress_service.store.database import Database
 from progress_service.store.history import Head, read_head
@@ -21,6 +22,10 @@ from progress_service.store.standings import BoardKey
 from shared.periods import Window
 
 CHUNK = 2_000
+
+_SETTINGS = text(
+    "SELECT set_config('statement_timeout', '0', true), set_config('work_mem', '64MB', true)"
+)
 
 _PROFILES = """SELECT user_id, display_name, avatar_url, hidden::int FROM profiles
                ORDER BY user_id"""
@@ -78,6 +83,8 @@ class Spool(AbstractContextManager["Spool"]):
         are left out.
         """
         async with database.read() as connection:
+            # As long as it takes: the copy of a large history must not fail for its size.
+            await connection.execute(_SETTINGS)
             self.head = await read_head(connection)
             raw = (await connection.get_raw_connection()).driver_connection
             if not isinstance(raw, asyncpg.Connection):
