@@ -8,7 +8,9 @@ COPY . .
 RUN /opt/laurel/bin/pip install --no-cache-dir -c constraints.txt '.[gateway]'
 
 FROM python:3.12-slim
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin laurel
+# A new volume at /var/spool/laurel takes the owner that the folder has here.
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin laurel \
+    && install --directory --owner=10001 --mode=0700 /var/spool/laurel
 COPY --from=build /opt/laurel /opt/laurel
 ENV PATH=/opt/laurel/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001

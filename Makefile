@@ -38,7 +38,7 @@ run: $(READY) ## Start both services with PostgreSQL, Redis, Envoy and a demo
 	@exec $(BIN)/laurel up --demo
 
 test: $(READY) ## Run all tests (ARGS="-k name" for some)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types contract unit ## Everything that needs no server: format, lint, types, contract, unit tests
 

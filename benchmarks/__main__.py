@@ -81,7 +81,7 @@ def main() -> int:
             sys.stderr.write("interrupted\n")
             return 130
         except EmbeddedError as error:
-            sys.stderr.write(f"benchmarks: {error}\n")
+            sys.stderr.write("\n".join([f"benchmarks: {error}", *servers.complaints()]) + "\n")
             return 1
         finally:
             # Nothing may cut this short: it would leave servers and the folder behind.

@@ -27,9 +27,9 @@ class Numbered:
 
 
 async def numbered(progress: aio.Channel) -> Numbered:
-    """How far ProgressService is."""
+    """How far ProgressService is. Waits for the service to come up."""
     answer = await ProgressAdminServiceStub(progress).GetStatus(
-        progress_pb2.GetStatusRequest(), timeout=TIMEOUT_S
+        progress_pb2.GetStatusRequest(), timeout=TIMEOUT_S, wait_for_ready=True
     )
     return Numbered(answer.head.sequence, answer.unnumbered_changes)
 

@@ -21,6 +21,7 @@ from shared.gen.laurel.progress.v1.admin_pb2 import ImportProgressRequest
 async def main(scene: Scene) -> None:
     """Fills the service; says how long it took."""
     async with open_channel(scene.progress.address) as channel:
+        await all_numbered(channel)  # the connection is there before the clock runs
         started = time.monotonic()
         await _send(channel, population.catalog(scene.users))
         profiles_s = time.monotonic() - started

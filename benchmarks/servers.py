@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.scene import Scene, Server
 from shared.embedded.errors import EmbeddedError
 from shared.embedded.folders import private_folder
+from shared.embedded.logwatch import LogWatch
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.process import launched
 from shared.embedded.redis import EmbeddedRedis
@@ -40,6 +41,7 @@ class Servers:
             "LAUREL_METRICS_PORT": "0",
             "LAUREL_DRAIN_SECONDS": str(DRAIN_S),
         }
+        self._watches: dict[str, LogWatch] = {}
         self._echo = self._process(Module("echo", "benchmarks.echo", [str(ports[2])]))
         self._progress = self._echo
         self._leaderboard = self._echo
@@ -111,6 +113,15 @@ class Servers:
         if program.returncode != 0:
             raise EmbeddedError(f"a measurement ended with exit code {program.returncode}")
 
+    def complaints(self) -> list[str]:
+        """What the services have warned of, and which of them have ended; when something fails."""
+        lines: list[str] = []
+        for service in (self._progress, self._leaderboard):
+            lines += self._watches[service.name].new_warnings()
+            if not service.running:
+                lines.append(f"{service.name} does not run (exit code {service.exit_code})")
+        return lines
+
     def stop(self) -> None:
         """Stops everything, the last started first."""
         if self._program is not None:
@@ -125,7 +136,9 @@ class Servers:
             unit.start()
 
     def _process(self, module: Module, **own: str) -> ModuleProcess:
-        return ModuleProcess(module, self._home, self._environment() | own, drain_s=DRAIN_S)
+        process = ModuleProcess(module, self._home, self._environment() | own, drain_s=DRAIN_S)
+        self._watches[process.name] = LogWatch(process.name, process.log.path)
+        return process
 
     def _environment(self) -> dict[str, str]:
         inherited = {

@@ -1,7 +1,7 @@
 """Applies messages of the history to one generation, in order, each change once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leaderboard_service import metrics
 from leaderboard_service.domain.answer import Position
@@ -86,7 +86,7 @@ class Applier:
 
     def _fold(self, changes: Sequence[Change], start: int) -> tuple[Fold, int]:
         """As many changes from `start` on as make one batch, and the index after them."""
-        fold = Fold(self._names)
+        fold = Fold(self._names, boards=self.meta.fields)
         index = start
         while index < len(changes) and fold.weight < self._max_scores:
             _add(fold, changes[index])
@@ -124,7 +124,7 @@ class Applier:
 
 
 def _with_floors(meta: Meta, raised: FloorsRaised) -> Meta:
-    return Meta(meta.position, meta.numbered_us, meta.confirmed_us, raised.floors, meta.built_us)
+    return replace(meta, floors=raised.floors)
 
 
 def _advance(message: WatchXpDeltasResponse, done: int) -> Advance:

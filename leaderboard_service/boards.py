@@ -9,8 +9,9 @@ from leaderboard_service import metrics
 from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.domain.answer import After, ListAnswer, RankAnswer, Source, TopAnswer
 from leaderboard_service.domain.board import Board
-from leaderboard_service.fallback import Fallback
-from leaderboard_service.lane import NotReadable
+from leaderboard_service.domain.epochs import Epochs
+from leaderboard_service.fallback import Fallback, Remaining
+from leaderboard_service.lane import NotReadable, Overdue
 from leaderboard_service.reader import BoardReader
 from leaderboard_service.store.boards import Broken, GenerationGone
 from leaderboard_service.store.client import RedisUnavailable
@@ -23,11 +24,15 @@ log = structlog.get_logger(__name__)
 AnswerT = TypeVar("AnswerT", RankAnswer, ListAnswer, TopAnswer)
 
 
+class OtherEpoch(Exception):
+    """The page to go on from is of an epoch that PostgreSQL must judge."""
+
+
 class Boards:
-    """What the RPCs ask. `remaining_s` is what the caller's deadline leaves, None without one.
+    """What the RPCs ask.
 
     Raises Unavailable (BOARDS_UNAVAILABLE) when neither store answers, ResourceExhausted when
-    too many reads are under way.
+    too many reads are under way, DeadlineExceeded when the caller's time is up.
     """
 
     def __init__(
@@ -41,17 +46,18 @@ class Boards:
         self._fallback = fallback
         self._generations = generations
         self._breaker = breaker
+        self._epochs = Epochs()
         self.answers = {Source.REDIS: 0, Source.POSTGRESQL: 0}
         """Answers given since the start, by source."""
         self._counters = {
             source: metrics.ANSWERS.labels(source.name.lower()) for source in self.answers
         }
 
-    async def rank(self, board: Board, user_id: str, remaining_s: float | None) -> RankAnswer:
+    async def rank(self, board: Board, user_id: str, remaining: Remaining) -> RankAnswer:
         """Where one user stands."""
         return await self._answer(
             lambda: self._reader.rank(board, user_id),
-            lambda: self._fallback.rank(board, user_id, remaining_s),
+            lambda: self._fallback.rank(board, user_id, remaining),
         )
 
     async def top(
@@ -60,30 +66,47 @@ class Boards:
         size: int,
         after: After | None,
         user_id: str,
-        remaining_s: float | None,
+        remaining: Remaining,
     ) -> TopAnswer:
-        """A page, and the entry of `user_id` unless that is empty."""
-        return await self._answer(
-            lambda: self._reader.top(board, size, after, user_id),
-            lambda: self._fallback.top(board, size, after, user_id, remaining_s),
+        """A page, and the entry of `user_id` unless that is empty.
+
+        Raises InvalidInput (INVALID_PAGE_TOKEN) when `after` is of another history.
+        """
+        if after is None:
+            return await self._answer(
+                lambda: self._reader.top(board, size, None, user_id),
+                lambda: self._fallback.top(board, size, None, user_id, remaining),
+            )
+        answer = await self._answer(
+            lambda: self._page_after(board, size, after, user_id),
+            lambda: self._fallback.top(board, size, after, user_id, remaining),
         )
+        self._epochs.learn(answer.stamp.position.epoch, after.epoch)
+        return answer
+
+    async def _page_after(self, board: Board, size: int, after: After, user_id: str) -> TopAnswer:
+        """Redis's page, if `after` is known to be of its history; OtherEpoch if it is not."""
+        answer = await self._reader.top(board, size, after, user_id)
+        if not self._epochs.same(answer.stamp.position.epoch, after.epoch):
+            raise OtherEpoch
+        return answer
 
     async def around(
-        self, board: Board, user_id: str, count: int, remaining_s: float | None
+        self, board: Board, user_id: str, count: int, remaining: Remaining
     ) -> ListAnswer:
         """The entries around one user; none when the user is not on the board."""
         return await self._answer(
             lambda: self._reader.around(board, user_id, count),
-            lambda: self._fallback.around(board, user_id, count, remaining_s),
+            lambda: self._fallback.around(board, user_id, count, remaining),
         )
 
     async def batch(
-        self, board: Board, user_ids: tuple[str, ...], remaining_s: float | None
+        self, board: Board, user_ids: tuple[str, ...], remaining: Remaining
     ) -> ListAnswer:
         """The entries of these users, best first."""
         return await self._answer(
             lambda: self._reader.batch(board, user_ids),
-            lambda: self._fallback.batch(board, user_ids, remaining_s),
+            lambda: self._fallback.batch(board, user_ids, remaining),
         )
 
     async def _answer(
@@ -112,11 +135,8 @@ class Boards:
                 break
             try:
                 return await ask()
-            except NotKept:
-                reason = "old period"
-                break
-            except RedisUnavailable:
-                reason = "redis down"
+            except (NotKept, OtherEpoch, Overdue, RedisUnavailable) as error:
+                reason = _reason(error)
                 break
             except NotReadable:
                 continue
@@ -133,3 +153,15 @@ class Boards:
             await self._generations.recover(generation)
         except RedisUnavailable as error:
             self._breaker.trip(error)
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case NotKept():
+            return "old period"
+        case OtherEpoch():
+            return "other epoch"
+        case Overdue():
+            return "redis slow"
+        case _:
+            return "redis down"

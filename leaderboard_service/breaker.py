@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import structlog
 
@@ -25,6 +26,7 @@ class RedisBreaker:
         self._opened = asyncio.Event()
         self._closed = asyncio.Event()
         self._closed.set()
+        self._told: list[Callable[[], None]] = []
 
     @property
     def closed(self) -> bool:
@@ -38,6 +40,12 @@ class RedisBreaker:
             metrics.BREAKER_OPEN.set(1)
             self._closed.clear()
             self._opened.set()
+            for tell in self._told:
+                tell()
+
+    def when_opened(self, tell: Callable[[], None]) -> None:
+        """Has `tell` called each time it opens, so that nobody goes on waiting for Redis."""
+        self._told.append(tell)
 
     async def wait_closed(self) -> None:
         """Returns when Redis may be asked."""

@@ -62,7 +62,9 @@ class LeaderboardApp:
         self._breaker = RedisBreaker(self._work_link)
         self._generations = Generations(self._work_link)
         self._status = Status()
-        self._reader = BoardReader(BoardReads(self._read_link), self._generations, self._breaker)
+        self._reader = BoardReader(
+            BoardReads(self._read_link), self._generations, self._breaker, patience_s=timeout_s
+        )
         self._boards = Boards(
             self._reader,
             Fallback(
@@ -150,7 +152,9 @@ class LeaderboardApp:
             await self._close()
 
     async def _close(self) -> None:
+        # Also after a failure: a server that still runs would reach for a loop that is gone.
+        await self.server.drain(0)
         for channel in (self._calls, self._streams):
             await channel.close()
-        for link in (self._read_link, self._follow_link, self._work_link):
-            await link.close()
+        links = (self._read_link, self._follow_link, self._work_link)
+        await asyncio.gather(*(link.close() for link in links))

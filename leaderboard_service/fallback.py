@@ -1,7 +1,7 @@
 """The same answers from PostgreSQL, by way of StandingsService, within a bound."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import grpc.aio as grpc_aio
@@ -28,25 +28,25 @@ from shared.status import error_from_rpc
 
 _RETRY_S = 0.25
 
+Remaining = Callable[[], float | None]
+"""Says how many seconds the caller's deadline leaves by now; None without a deadline."""
+
 
 class Fallback:
     """Reads standings from PostgreSQL, `limit` at once and each for `timeout_s` at most.
 
-    Each question takes the time that the caller has left, None for no deadline. Raises
-    ResourceExhausted when the bound is reached, and Unavailable (BOARDS_UNAVAILABLE) when
-    ProgressService does not answer.
+    Raises ResourceExhausted when the bound is reached, DeadlineExceeded when the caller's time is
+    up first, and Unavailable (BOARDS_UNAVAILABLE) when ProgressService does not answer.
     """
 
     def __init__(self, stub: StandingsServiceStub, *, limit: int, timeout_s: float) -> None:
         self._stub = stub
         self._free = limit
         self._timeout_s = timeout_s
-        self.answering = False
-        """Whether the last read was answered."""
 
-    async def rank(self, board: Board, user_id: str, remaining_s: float | None) -> RankAnswer:
+    async def rank(self, board: Board, user_id: str, remaining: Remaining) -> RankAnswer:
         """Where one user stands."""
-        found = await self._standings(board, (user_id,), remaining_s)
+        found = await self._standings(board, (user_id,), remaining)
         stamp = _stamp(found.position, found.as_of_time)
         if not found.standings:
             return RankAnswer(stamp, found.total_users, None, 0, 0)
@@ -60,10 +60,10 @@ class Fallback:
         )
 
     async def batch(
-        self, board: Board, user_ids: tuple[str, ...], remaining_s: float | None
+        self, board: Board, user_ids: tuple[str, ...], remaining: Remaining
     ) -> ListAnswer:
         """The entries of these users, best first."""
-        found = await self._standings(board, user_ids, remaining_s)
+        found = await self._standings(board, user_ids, remaining)
         stamp = _stamp(found.position, found.as_of_time)
         return ListAnswer(stamp, found.total_users, tuple(map(_entry, found.standings)))
 
@@ -73,17 +73,20 @@ class Fallback:
         size: int,
         after: After | None,
         user_id: str,
-        remaining_s: float | None,
+        remaining: Remaining,
     ) -> TopAnswer:
-        """A page, and the entry of `user_id` unless that is empty."""
+        """A page, and the entry of `user_id` unless that is empty.
+
+        Raises InvalidInput (INVALID_PAGE_TOKEN) when `after` is of another history.
+        """
         request = progress_pb2.ListStandingsRequest(
             board=board_message(board),
             page_size=size,
-            page_token=token_after(board, after.score, after.user_id) if after else "",
+            page_token=token_after(board, after) if after else "",
             rank_mode=types_pb2.RANK_MODE_COMPETITION,
             user_id=user_id,
         )
-        found = await self._call(self._stub.ListStandings, request, remaining_s)
+        found = await self._call(self._stub.ListStandings, request, remaining)
         return TopAnswer(
             _stamp(found.position, found.as_of_time),
             found.total_users,
@@ -92,32 +95,21 @@ class Fallback:
         )
 
     async def around(
-        self, board: Board, user_id: str, count: int, remaining_s: float | None
+        self, board: Board, user_id: str, count: int, remaining: Remaining
     ) -> ListAnswer:
-        """The entries around one user.
-
-        ListStandings begins half a page before the user, also where the board ends sooner
-        after: so twice as many are asked for, and the right ones taken.
-        """
+        """The entries around one user; none when the user is not on the board."""
         request = progress_pb2.ListStandingsRequest(
             board=board_message(board),
-            page_size=2 * count,
+            page_size=count,
             around_user_id=user_id,
             rank_mode=types_pb2.RANK_MODE_COMPETITION,
-            user_id=user_id,
         )
-        found = await self._call(self._stub.ListStandings, request, remaining_s)
-        entries: Sequence[Entry] = ()
-        if found.HasField("user_standing"):
-            near = tuple(map(_entry, found.standings))
-            index = next((i for i, entry in enumerate(near) if entry.user_id == user_id), 0)
-            first = max(min(index - count // 2, len(near) - count), 0)
-            entries = near[first : first + count]
+        found = await self._call(self._stub.ListStandings, request, remaining)
         stamp = _stamp(found.position, found.as_of_time)
-        return ListAnswer(stamp, found.total_users, tuple(entries))
+        return ListAnswer(stamp, found.total_users, tuple(map(_entry, found.standings)))
 
     async def _standings(
-        self, board: Board, user_ids: tuple[str, ...], remaining_s: float | None
+        self, board: Board, user_ids: tuple[str, ...], remaining: Remaining
     ) -> progress_pb2.BatchGetStandingsResponse:
         request = progress_pb2.BatchGetStandingsRequest(
             board=board_message(board),
@@ -125,34 +117,46 @@ class Fallback:
             rank_mode=types_pb2.RANK_MODE_COMPETITION,
         )
         found: progress_pb2.BatchGetStandingsResponse = await self._call(
-            self._stub.BatchGetStandings, request, remaining_s
+            self._stub.BatchGetStandings, request, remaining
         )
         return found
 
-    async def _call(self, method: Any, request: Any, remaining_s: float | None) -> Any:
+    async def _call(self, method: Any, request: Any, remaining: Remaining) -> Any:
         if self._free <= 0:
             raise ResourceExhausted(
                 "TOO_MANY_FALLBACK_READS",
                 "Boards are answered from PostgreSQL, and too many reads are under way.",
                 retry_delay_s=_RETRY_S,
             )
-        timeout_s = min(self._timeout_s, remaining_s or self._timeout_s)
+        timeout_s, hurried = self._timeout_s, False
+        left_s = remaining()
+        if left_s is not None and left_s < timeout_s:
+            timeout_s, hurried = left_s, True
+        if timeout_s <= 0:
+            raise _too_late()
         self._free -= 1
         try:
-            found = await method(request, timeout=timeout_s)
+            return await method(request, timeout=timeout_s)
         except grpc_aio.AioRpcError as error:
-            raise self._failed(error_from_rpc(error)) from None
+            raise _failed(error_from_rpc(error), hurried=hurried) from None
         finally:
             self._free += 1
-        self.answering = True
-        return found
 
-    def _failed(self, error: LaurelError) -> LaurelError:
-        """What the caller is told: that neither store answers, or what is wrong with the call."""
-        if isinstance(error, Unavailable | DeadlineExceeded):
-            self.answering = False
-            return Unavailable("BOARDS_UNAVAILABLE", "Neither Redis nor PostgreSQL answers.")
-        return error
+
+def _failed(error: LaurelError, *, hurried: bool) -> LaurelError:
+    """What the caller is told: that neither store answers, or what is wrong with the call.
+
+    `hurried`: it was the caller's deadline that it had to keep.
+    """
+    if hurried and isinstance(error, DeadlineExceeded):
+        return _too_late()
+    if isinstance(error, Unavailable | DeadlineExceeded):
+        return Unavailable("BOARDS_UNAVAILABLE", "Neither Redis nor PostgreSQL answers.")
+    return error
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("DEADLINE_EXCEEDED", "The deadline passed before there was an answer.")
 
 
 def board_message(board: Board) -> types_pb2.Board:

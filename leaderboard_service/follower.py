@@ -6,7 +6,6 @@ import time
 
 import structlog
 from grpc import aio
-from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from leaderboard_service import metrics
 from leaderboard_service.applier import Applier, Target
@@ -14,8 +13,9 @@ from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.rebuild import Rebuilder
 from leaderboard_service.status import Status
 from leaderboard_service.store.boards import Broken, GenerationGone, Meta, Moved
-from leaderboard_service.store.client import RedisUnavailable
+from leaderboard_service.store.client import RedisRefused, RedisUnavailable
 from leaderboard_service.streams import next_message
+from leaderboard_service.trouble import Trouble
 from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasRequest
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from shared.gen.laurel.types.v1.types_pb2 import Position as PositionMessage
@@ -25,13 +25,20 @@ log = structlog.get_logger(__name__)
 
 # ProgressService sends a checkpoint at least every 15 s.
 _SILENCE_S = 40.0
+_FIRST_PAUSE_S = 0.05
 _RETRY_CAP_S = 5.0
+# After so long a try counts as one that went well.
+_STEADY_S = 5.0
 # The history that Redis stands in is not that of PostgreSQL (any more).
 _REFUSALS = frozenset({"HISTORY_TRUNCATED", "EPOCH_MISMATCH"})
 
 
 class Refused(Exception):
     """ProgressService does not know the position that Redis holds."""
+
+
+class NotBuilt(Exception):
+    """There are no boards to follow; the rebuilder has logged why."""
 
 
 class Follower:
@@ -55,17 +62,20 @@ class Follower:
         self._rebuilder = rebuilder
         self._breaker = breaker
         self._status = status
+        self._trouble = Trouble(log)
 
     async def run(self) -> None:
-        """Follows for ever; failures are logged and tried again after a pause."""
+        """Follows for ever; what does not last is tried again after a growing pause."""
+        failures = 0
         while True:
-            retrying = AsyncRetrying(
-                wait=wait_random_exponential(multiplier=0.1, max=_RETRY_CAP_S),
-                before_sleep=_log_failure,
-            )
-            await retrying(self._follow)
-            # The stream was open and has ended, as when ProgressService restarts.
-            await asyncio.sleep(random.uniform(0.02, 0.1))
+            began = time.monotonic()
+            try:
+                await self._follow()
+            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                self._note_failure(error)
+            # A stream may end, as when ProgressService restarts; one after another may not.
+            failures = failures + 1 if time.monotonic() - began < _STEADY_S else 0
+            await asyncio.sleep(_pause_s(failures))
 
     async def _follow(self) -> None:
         """One stream, from Redis's position to its end. Raises when it did not get going."""
@@ -74,7 +84,7 @@ class Follower:
             generation = await self._generations.refresh()
             meta = await self._writer.meta(generation) if generation else None
             if generation is None or meta is None:
-                await self._rebuilder.rebuild("there are no boards")
+                await self._have_built()
                 return
             applier = Applier(self._target, generation, meta)
             self._status.applied_sequence = meta.position.sequence
@@ -82,6 +92,14 @@ class Follower:
         except RedisUnavailable as error:
             self._breaker.trip(error)
             raise
+
+    async def _have_built(self) -> None:
+        try:
+            await self._rebuilder.rebuild("there are no boards")
+        except RedisUnavailable:
+            raise
+        except Exception as error:
+            raise NotBuilt from error
 
     async def _apply_stream(self, applier: Applier) -> None:
         try:
@@ -110,6 +128,7 @@ class Follower:
                 self._note_head(message.head_sequence)
                 await applier.take(message)
                 self._note_applied(applier.meta)
+                self._trouble.over("follower goes on")
                 if self._generations.current != applier.generation:
                     return
             self._status.connected = False
@@ -139,12 +158,17 @@ class Follower:
         self._status.applied_sequence = sequence
         metrics.SEQUENCE.set(sequence)
 
+    def _note_failure(self, error: Exception) -> None:
+        if isinstance(error, aio.AioRpcError):
+            self._trouble.met("progress service does not answer", code=error.code().name)
+        elif isinstance(error, RedisRefused):
+            self._trouble.met("redis refuses changes", error=str(error))
+        elif isinstance(error, TimeoutError):
+            self._trouble.met("progress service is silent")
+        elif not isinstance(error, NotBuilt | RedisUnavailable):
+            self._trouble.failed("follower failed", error)
 
-def _log_failure(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, aio.AioRpcError):
-        log.warning("progress service does not answer", code=error.code().name)
-    elif isinstance(error, RedisUnavailable):
-        log.warning("follower waits for redis", error=str(error))
-    else:
-        log.error("follower failed", exc_info=error)
+
+def _pause_s(failures: int) -> float:
+    longest = min(_FIRST_PAUSE_S * 2.0 ** min(failures, 30), _RETRY_CAP_S)
+    return random.uniform(0.5, 1.0) * longest

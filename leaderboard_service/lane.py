@@ -1,7 +1,8 @@
 """Gathers questions of one kind and has them answered together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
@@ -27,8 +28,19 @@ class NotReadable(Exception):
     """There are no boards to read now, or nobody reads any more."""
 
 
+class Overdue(Exception):
+    """Redis answers, but it was not this ask's turn in time."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    since: float
+    futures: list[asyncio.Future[Outcome]]
+
+
 class Lane(Generic[AskT]):
-    """Asks wait here for the next read; equal ones are asked once. `run` reads.
+    """Asks wait here for the next read, for `patience_s` at most; equal ones are asked once.
+    `run` reads.
 
     One read is under way at a time. A read costs as much as many asks, and under load calls
     arrive one by one: so reads are spaced, by up to 2 ms while they find several asks, and
@@ -39,30 +51,59 @@ class Lane(Generic[AskT]):
         self,
         read: Callable[[Sequence[AskT]], Awaitable[list[Outcome]]],
         weigh: Callable[[AskT], int],
+        patience_s: float,
     ) -> None:
         self._read = read
         self._weigh = weigh
-        self._waiting: dict[AskT, list[asyncio.Future[Outcome]]] = {}
+        self._patience_s = patience_s
+        self._waiting: dict[AskT, _Asked] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._pace_s = 0.0
 
     async def ask(self, ask: AskT) -> Outcome:
         """The answer, or why there is none here.
 
-        Raises what the read raises, and ResourceExhausted when too many wait.
+        Raises what the read raises, Overdue when it was not read in time, and ResourceExhausted
+        when too many wait.
         """
         if len(self._waiting) >= _WAITING:
             raise ResourceExhausted(
                 "TOO_MANY_READS", "Too many reads are waiting.", retry_delay_s=0.1
             )
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        askers = self._waiting.get(ask)
-        if askers is None:
-            self._waiting[ask] = [future]
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+        asked = self._waiting.get(ask)
+        if asked is None:
+            self._waiting[ask] = _Asked(loop.time(), [future])
             self._wake.set()
+            if self._timer is None:
+                self._timer = loop.call_later(self._patience_s, self._expire)
         else:
-            askers.append(future)
+            asked.futures.append(future)
         return await future
+
+    def abandon(self) -> None:
+        """Nobody goes on waiting: NotReadable for all."""
+        waiting, self._waiting = self._waiting, {}
+        self._wake.clear()
+        _fail((asked.futures for asked in waiting.values()), NotReadable())
+
+    def _expire(self) -> None:
+        """Fails those who have waited too long, and sets the timer for the next."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._timer = None
+        for ask, asked in list(self._waiting.items()):
+            due = asked.since + self._patience_s
+            if due > now:
+                # Not for each of many: a tenth late is soon enough.
+                due = max(due, now + self._patience_s / 10)
+                self._timer = loop.call_at(due, self._expire)
+                return
+            del self._waiting[ask]
+            _fail((asked.futures,), Overdue())
+        self._wake.clear()
 
     async def run(self) -> None:
         """Reads for ever."""
@@ -71,6 +112,8 @@ class Lane(Generic[AskT]):
             await self._wake.wait()
             started = loop.time()
             taken = self._take()
+            if not taken:
+                continue
             await self._answer(taken)
             self._adapt(sum(map(len, taken.values())))
             if self._pace_s:
@@ -84,14 +127,21 @@ class Lane(Generic[AskT]):
             self._pace_s = self._pace_s * 0.8 if self._pace_s > _MIN_PACE_S else 0.0
 
     def _take(self) -> dict[AskT, list[asyncio.Future[Outcome]]]:
-        """The asks that have waited longest, as many as one script should take."""
+        """The asks that have waited longest, as many as one script should take; none whose
+        askers have all gone.
+        """
         taken: dict[AskT, list[asyncio.Future[Outcome]]] = {}
         weight = 0
-        for ask in list(self._waiting):
+        for ask, asked in list(self._waiting.items()):
+            futures = asked.futures
+            if futures[0].done() and all(future.done() for future in futures):
+                del self._waiting[ask]
+                continue
             weight += self._weigh(ask)
             if taken and weight > _WEIGHT:
                 break
-            taken[ask] = self._waiting.pop(ask)
+            taken[ask] = futures
+            del self._waiting[ask]
         if not self._waiting:
             self._wake.clear()
         return taken
@@ -100,23 +150,23 @@ class Lane(Generic[AskT]):
         try:
             outcomes = await self._read(list(taken))
         except (RedisUnavailable, GenerationGone, NotReadable) as error:
-            self._fail(taken, error)
+            _fail(taken.values(), error)
             return
         except Exception as error:
             log.exception("read failed")
-            self._fail(taken, error)
+            _fail(taken.values(), error)
             return
         except BaseException:
-            self._fail(taken, NotReadable())
+            _fail(taken.values(), NotReadable())
             raise
         for futures, outcome in zip(taken.values(), outcomes, strict=True):
             for future in futures:
                 if not future.done():
                     future.set_result(outcome)
 
-    @staticmethod
-    def _fail(asks: dict[AskT, list[asyncio.Future[Outcome]]], error: Exception) -> None:
-        for futures in asks.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
+
+def _fail(asks: Iterable[list[asyncio.Future[Outcome]]], error: Exception) -> None:
+    for futures in asks:
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)

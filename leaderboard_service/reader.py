@@ -30,16 +30,27 @@ class BoardReader:
     """Answers from Redis. `run` does the reading, one read of each kind at a time.
 
     Each question raises GenerationGone, Broken, NotKept, NotReadable or RedisUnavailable
-    when Redis cannot answer it, and ResourceExhausted when too many wait.
+    when Redis cannot answer it, Overdue when it has not been asked within `patience_s`, and
+    ResourceExhausted when too many wait. When the breaker opens, nobody goes on waiting.
     """
 
-    def __init__(self, reads: BoardReads, generations: Generations, breaker: RedisBreaker) -> None:
+    def __init__(
+        self,
+        reads: BoardReads,
+        generations: Generations,
+        breaker: RedisBreaker,
+        *,
+        patience_s: float,
+    ) -> None:
         self._generations = generations
         self._breaker = breaker
-        self._ranks = Lane(self._of_current(reads.rank), lambda _: 1)
-        self._batches = Lane(self._of_current(reads.batch), lambda ask: len(ask.user_ids))
-        self._tops = Lane(self._of_current(reads.top), lambda ask: ask.size)
-        self._arounds = Lane(self._of_current(reads.around), lambda ask: ask.count)
+        read = self._of_current
+        self._ranks = Lane(read(reads.rank), lambda _: 1, patience_s)
+        self._batches = Lane(read(reads.batch), lambda ask: len(ask.user_ids), patience_s)
+        self._tops = Lane(read(reads.top), lambda ask: ask.size, patience_s)
+        self._arounds = Lane(read(reads.around), lambda ask: ask.count, patience_s)
+        for lane in (self._ranks, self._batches, self._tops, self._arounds):
+            breaker.when_opened(lane.abandon)
 
     async def rank(self, board: Board, user_id: str) -> RankAnswer:
         """Where one user stands."""
@@ -74,7 +85,7 @@ class BoardReader:
 
         async def read_current(asks: Sequence[AskT]) -> list[Outcome]:
             generation = self._generations.current
-            if generation is None:
+            if generation is None or not self._breaker.closed:
                 raise NotReadable
             try:
                 return await read(generation, asks)

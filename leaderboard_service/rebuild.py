@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -18,10 +19,11 @@ from leaderboard_service.domain.board import Floors, Kept, board_name
 from leaderboard_service.domain.fold import Profile
 from leaderboard_service.status import Status
 from leaderboard_service.store.boards import Meta
-from leaderboard_service.store.client import RedisLink
+from leaderboard_service.store.client import RedisLink, RedisUnavailable
 from leaderboard_service.store.keys import Generation, new_generation
 from leaderboard_service.store.loader import GenerationLoader
 from leaderboard_service.streams import next_message
+from leaderboard_service.trouble import Trouble
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
     ProgressServiceStub,
@@ -36,6 +38,9 @@ log = structlog.get_logger(__name__)
 _LOCK_S = 10.0
 _SILENCE_S = 30.0
 _CATCH_UP_S = 600.0
+# How long clearing up after a failure may take, and when the process is to end.
+_LEAVE_S = 30.0
+_STOP_S = 0.5
 
 
 class SnapshotCut(Exception):
@@ -94,6 +99,7 @@ class Rebuilder:
         self._wanted_floors = wanted_floors
         self._current: Run | None = None
         self._requested = asyncio.Event()
+        self._trouble = Trouble(log)
 
     def request(self, reason: str) -> Run:
         """The rebuild that is under way, or a new one."""
@@ -121,14 +127,17 @@ class Rebuilder:
                 await self._rebuild(run)
             except Exception as error:  # noqa: BLE001 - told to whoever waits for it
                 metrics.REBUILDS.labels("failed").inc()
-                log.warning("rebuild failed", error=_text(error))
+                self._trouble.met("rebuild failed", error=_text(error))
                 run.done.set_exception(error)
             else:
                 metrics.REBUILDS.labels("done").inc()
+                self._trouble.over("rebuild works again")
                 run.done.set_result(None)
             finally:
                 self._current = None
                 self._status.rebuilding = False
+                if not run.done.done():
+                    run.done.cancel()
 
     async def _rebuild(self, run: Run) -> None:
         generation = new_generation()
@@ -139,7 +148,9 @@ class Rebuilder:
             current = await self._generations.refresh()
             if current is not None and current != old:
                 return
-        log.info("rebuild begins", reason=run.reason, generation=generation.id)
+        if not self._trouble.present:
+            log.info("rebuild begins", reason=run.reason, generation=generation.id)
+        built = False
         started = time.monotonic()
         try:
             others = await self._generations.all()
@@ -147,11 +158,9 @@ class Rebuilder:
             meta = await self._load(run, generation)
             await self._catch_up(run, generation, meta, old)
             await self._generations.publish(generation)
-        except BaseException:
-            await self._generations.drop(generation)
-            raise
+            built = True
         finally:
-            await self._generations.unlock(generation)
+            await self._leave(generation, built=built)
         self._status.last_rebuild_us = time.time_ns() // 1000
         log.info(
             "rebuild done",
@@ -161,6 +170,18 @@ class Rebuilder:
         )
         for other in others:
             await self._generations.drop(other)
+
+    async def _leave(self, generation: Generation, *, built: bool) -> None:
+        """Gives the lock back and deletes what was not finished, as far as Redis lets it in time:
+        the lock lapses, and upkeep deletes dead generations. Raises nothing of its own.
+        """
+        task = asyncio.current_task()
+        stopping = task is not None and task.cancelling()
+        with suppress(RedisUnavailable, TimeoutError):
+            async with asyncio.timeout(_STOP_S if stopping else _LEAVE_S):
+                await self._generations.unlock(generation)
+                if not built:
+                    await self._generations.drop(generation)
 
     async def _standings(self, old: Generation | None) -> int:
         return sum((await self._writer.board_counts(old)).values()) if old else 0
@@ -240,7 +261,9 @@ def _floor_messages(floors: Floors) -> list[pb.PeriodFloor]:
 async def _load_message(
     loader: GenerationLoader, message: pb.SnapshotStandingsResponse, run: Run
 ) -> None:
-    run.position = Position(message.position.epoch, message.position.sequence)
+    """Loads what the message holds; one that holds nothing says that more will come."""
+    if message.HasField("position"):
+        run.position = Position(message.position.epoch, message.position.sequence)
     if message.profiles:
         await loader.add_profiles(
             [

@@ -26,8 +26,9 @@ class LeaderboardSettings(CommonSettings):
     """What LeaderboardService needs besides the common settings."""
 
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        description="Redis 6.2 or newer: redis://, rediss:// (TLS) or unix://, with a password "
-        "where it needs one. `laurel up` starts one of its own when this is not set."
+        description="Redis 6.2 or newer: redis://user:password@host:port/0, rediss:// for TLS or "
+        "unix:///path. A private CA: ?ssl_ca_certs=/path/ca.pem. With `laurel up` not required.",
+        repr=False,
     )
     redis_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
         0.5, description="How long Redis may take to answer; then PostgreSQL is asked."
@@ -52,3 +53,7 @@ class LeaderboardSettings(CommonSettings):
     def kept(self) -> Kept:
         """How many periods Redis keeps."""
         return Kept(self.keep_years, self.keep_months, self.keep_weeks, self.keep_days)
+
+
+if __name__ == "__main__":  # `laurel up` asks this before it starts anything
+    LeaderboardSettings.load()

@@ -12,6 +12,7 @@ from leaderboard_service.store.boards import BoardWriter
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
+from leaderboard_service.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ class Upkeep:
         self._breaker = breaker
         self._wanted_floors = wanted_floors
         self._orphans: set[Generation] = set()
+        self._trouble = Trouble(log)
 
     async def run(self) -> None:
         """Does all three in their turns, for ever."""
@@ -55,8 +57,10 @@ class Upkeep:
                     sweep_at = now + _SWEEP_S
             except RedisUnavailable as error:
                 self._breaker.trip(error)
-            except Exception:
-                log.exception("upkeep failed")
+            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                self._trouble.failed("upkeep failed", error)
+            else:
+                self._trouble.over("upkeep works again")
             await asyncio.sleep(_POINTER_S)
 
     async def raise_floors(self) -> None:

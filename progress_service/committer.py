@@ -8,19 +8,17 @@ their turn, in order of arrival.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service import metrics
 from progress_service.credit_log import CreditLog
-from progress_service.store.database import Database
-from progress_service.store.recorder import Command, Outcome, Recorded, Recorder
+from progress_service.store.group_writer import GroupWriter
+from progress_service.store.outcomes import Command, Outcome, Recorded
 from shared.errors import LaurelError, ResourceExhausted, Unavailable
 from shared.logging import request_id
 
@@ -38,8 +36,7 @@ class _Waiting:
 class GroupCommitter:
     """`record` from any number of calls; `run` in the background."""
 
-    database: Database
-    recorder: Recorder
+    groups: GroupWriter
     credit_log: CreditLog
     on_commit: Callable[[], None]
     group_size: int
@@ -126,17 +123,9 @@ class GroupCommitter:
         if not group:
             return
         started = time.perf_counter()
+        outcomes: Sequence[Outcome]
         try:
-            outcomes = await self._record([one.command for one in group])
-        except IntegrityError as error:
-            if len(group) > 1:
-                # One of them met a constraint that reading had not foretold: only it fails.
-                log.warning("group met a constraint; one by one", error=str(error.orig)[:200])
-                for one in group:
-                    await self._commit([one])
-                return
-            log.exception("submission met a constraint")
-            outcomes = [Unavailable("CONSTRAINT_VIOLATED", "A concurrent write was in the way.")]
+            outcomes = await self.groups.write([one.command for one in group])
         except LaurelError as error:
             outcomes = [error] * len(group)
         except Exception:
@@ -150,12 +139,6 @@ class GroupCommitter:
             count(one.command, outcome)
             if not one.answer.done():
                 one.answer.set_result(outcome)
-
-    async def _record(self, commands: list[Command]) -> list[Outcome]:
-        async def work(connection: AsyncConnection) -> list[Outcome]:
-            return await self.recorder.record(connection, commands)
-
-        return await self.database.write(work)
 
 
 def count(command: Command, outcome: Outcome) -> None:

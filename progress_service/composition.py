@@ -1,6 +1,7 @@
 """Puts ProgressService together: the one place that knows which part needs which."""
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +17,10 @@ from progress_service.servicers.catalog import CatalogServicer
 from progress_service.servicers.progress import ProgressServicer
 from progress_service.servicers.standings import StandingsServicer
 from progress_service.settings import ProgressSettings
-from progress_service.store.database import Database
+from progress_service.store.database import Database, Purpose
+from progress_service.store.driver import DatabaseRefused
+from progress_service.store.dry_run import MAX_FACTS, DryRun
+from progress_service.store.group_writer import GroupWriter
 from progress_service.store.recorder import Recorder
 from shared.gen.laurel.progress.v1 import (
     admin_pb2,
@@ -42,6 +46,7 @@ class ProgressApp:
     database: Database
     server: RpcServer
     committer: GroupCommitter
+    importer: Importer
     sequencer: Sequencer
     publisher: Publisher
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -50,8 +55,20 @@ class ProgressApp:
         """Answers calls until `stopped`, drains, and closes everything.
 
         Listens at once and is NOT_SERVING until the database answers and its schema is the
-        newest, and again whenever it does not answer.
+        newest, and again whenever it does not answer. One line on stderr and exit status 2 when
+        the database refuses this service: nothing but other settings mends that.
         """
+        try:
+            await self._serve(stopped)
+        except BaseExceptionGroup as group:
+            refused = group.subgroup(DatabaseRefused)
+            if refused is None:
+                raise
+            await self.server.drain(0)
+            sys.stderr.write(f"laurel: bad setting LAUREL_POSTGRES_URL: {_first(refused)}\n")
+            raise SystemExit(2) from None
+
+    async def _serve(self, stopped: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
             await self.server.start()
@@ -69,6 +86,13 @@ class ProgressApp:
             tasks.create_task(follow_database(self.database, self.server, self.ready))
 
 
+def _first(group: BaseExceptionGroup[DatabaseRefused]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
     """Every part, connected; nothing is opened yet. `port` 0: any free one."""
     server = RpcServer(settings.bind_host, settings.progress_port if port is None else port)
@@ -81,15 +105,16 @@ def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
     recorder = Recorder(zone, now)
     credit_log = CreditLog(settings)
     committer = GroupCommitter(
-        database,
-        recorder,
+        GroupWriter(database, recorder, Purpose.GROUP),
         credit_log,
         sequencer.wake,
         settings.group_size,
         settings.group_writers,
         settings.queue_size,
     )
-    importer = Importer(database, recorder, lambda: Recorder(zone, now), credit_log, sequencer.wake)
+    importer = Importer(
+        database, recorder, lambda: DryRun(zone, now, MAX_FACTS), credit_log, sequencer.wake
+    )
     progress = progress_pb2.DESCRIPTOR.services_by_name
     for service in (
         Service(
@@ -114,4 +139,4 @@ def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
         ),
     ):
         server.add(service)
-    return ProgressApp(settings, database, server, committer, sequencer, publisher)
+    return ProgressApp(settings, database, server, committer, importer, sequencer, publisher)

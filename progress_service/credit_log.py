@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 import structlog
 
-from progress_service.store.recorder import Credited, Outcome, Recorded
+from progress_service import metrics
+from progress_service.store.outcomes import Credited, Outcome, Recorded
 from shared.settings import CommonSettings
 
 log = structlog.get_logger(__name__)
@@ -27,9 +28,19 @@ class CreditLog:
         self._as_json = settings.log_format == "json"
 
     def write(self, outcomes: Sequence[Outcome], call_ids: Sequence[str]) -> None:
-        """Logs the entries that each outcome wrote; `call_ids`: the calls that they answer."""
+        """Logs the entries that each outcome wrote; `call_ids`: the calls that they answer.
+
+        They are committed by now, so a log that cannot be written (a full disk, a closed pipe)
+        must fail nothing: it is counted.
+        """
         if not self._wanted:
             return
+        try:
+            self._write(outcomes, call_ids)
+        except (OSError, ValueError):
+            metrics.CREDIT_LOG_FAILURES.inc()
+
+    def _write(self, outcomes: Sequence[Outcome], call_ids: Sequence[str]) -> None:
         lines = [
             _line(entry, call_id)
             for outcome, call_id in zip(outcomes, call_ids, strict=True)

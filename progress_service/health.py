@@ -3,9 +3,9 @@
 import asyncio
 
 import structlog
-from sqlalchemy import text
 
-from progress_service.store.database import Database, is_connection_loss
+from progress_service.store.database import Database
+from progress_service.store.driver import is_connection_loss
 from shared.server import RpcServer
 
 log = structlog.get_logger(__name__)
@@ -15,7 +15,10 @@ _ANSWER_S = 5.0
 
 
 async def migrate(database: Database) -> None:
-    """Brings the schema to the newest revision, waiting for a database that is not up yet."""
+    """Brings the schema to the newest revision, waiting for a database that is not up yet.
+
+    Raises DatabaseRefused at once when waiting cannot help.
+    """
     waiting = False
     while True:
         try:
@@ -24,7 +27,7 @@ async def migrate(database: Database) -> None:
             if not is_connection_loss(error):
                 raise
             if not waiting:
-                log.warning("waiting for the database", error=type(error).__name__)
+                log.warning("waiting for the database", error=_told(error))
             waiting = True
             await asyncio.sleep(_CHECK_S)
         else:
@@ -47,9 +50,13 @@ async def follow_database(database: Database, server: RpcServer, ready: asyncio.
 
 async def _answers(database: Database) -> bool:
     try:
-        async with asyncio.timeout(_ANSWER_S), database.read() as connection:
-            await connection.execute(text("SELECT 1"))
+        async with asyncio.timeout(_ANSWER_S):
+            await database.check()
     except Exception as error:  # noqa: BLE001 - the service stays up and says it cannot serve
         log.debug("health check failed", error=type(error).__name__)
         return False
     return True
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}"

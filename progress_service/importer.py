@@ -6,7 +6,7 @@ answered but counts, so memory stays flat; running an import again replays what 
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,13 +22,19 @@ from progress_service.domain.course import Course
 from progress_service.domain.ledger import XP
 from progress_service.domain.user import User
 from progress_service.store import active_days, course_edits, users
-from progress_service.store.database import Database
-from progress_service.store.recorder import Command, Outcome, Recorder
-from shared.errors import LaurelError
+from progress_service.store.database import Database, Purpose
+from progress_service.store.dry_run import DryRun
+from progress_service.store.group_writer import GroupWriter
+from progress_service.store.outcomes import Command, Outcome
+from progress_service.store.recorder import Recorder
+from shared.errors import LaurelError, ResourceExhausted
 from shared.logging import request_id
 
 ROUND_SIZE = 500
 MAX_ERRORS = 100
+MAX_IMPORTS = 4
+MAX_DRY_RUNS = 2
+"""Of them; a dry run remembers what it was sent."""
 
 
 @dataclass(frozen=True)
@@ -95,24 +101,31 @@ class Importer:
 
     database: Database
     recorder: Recorder
-    dry_run_recorder: Callable[[], Recorder]
+    dry_run: Callable[[], DryRun]
     credit_log: CreditLog
     on_commit: Callable[[], None]
+    _open: "Counter[bool]" = field(default_factory=Counter)
 
     @asynccontextmanager
     async def open(self, *, dry_run: bool) -> "AsyncIterator[Import]":
-        """An import. A dry run is one transaction, rolled back at its end: what comes later
-        in the stream sees what came before, and nothing remains. It holds the rows of its
-        users meanwhile, and PostgreSQL ends it when it is silent for 30 s.
+        """An import, or a dry run, which only reads: what comes later in the stream is judged
+        as if what came before were recorded.
+
+        Raises ResourceExhausted (TOO_MANY_IMPORTS).
         """
-        if not dry_run:
-            yield Import(_Committing(self.database, self.recorder, self.credit_log, self.on_commit))
-            return
-        async with self.database.transaction() as connection:
-            try:
-                yield Import(_RollingBack(connection, self.dry_run_recorder()))
-            finally:
-                await connection.rollback()
+        if self._open.total() >= MAX_IMPORTS or (dry_run and self._open[True] >= MAX_DRY_RUNS):
+            raise ResourceExhausted(
+                "TOO_MANY_IMPORTS", "Too many imports are under way.", retry_delay_s=5
+            )
+        self._open[dry_run] += 1
+        try:
+            yield Import(_Trying(self.database, self.dry_run()) if dry_run else self._committing())
+        finally:
+            self._open[dry_run] -= 1
+
+    def _committing(self) -> "_Committing":
+        groups = GroupWriter(self.database, self.recorder, Purpose.IMPORT)
+        return _Committing(self.database, groups, self.credit_log, self.on_commit)
 
 
 @dataclass(eq=False)
@@ -257,7 +270,7 @@ class _Committing:
     """Commits users and courses of a batch together, and each round."""
 
     database: Database
-    recorder: Recorder
+    groups: GroupWriter
     credit_log: CreditLog
     on_commit: Callable[[], None]
     depth: int = 2
@@ -268,14 +281,11 @@ class _Committing:
             async def work(connection: AsyncConnection) -> None:
                 await _put(connection, batch)
 
-            await self.database.write(work)
+            await self.database.write(work, Purpose.IMPORT)
             self.on_commit()
 
     async def record(self, commands: Sequence[Command]) -> list[Outcome]:
-        async def work(connection: AsyncConnection) -> list[Outcome]:
-            return await self.recorder.record(connection, commands)
-
-        outcomes = await self.database.write(work)
+        outcomes = await self.groups.write(commands)
         self.on_commit()
         self.credit_log.write(outcomes, [request_id()] * len(outcomes))
         for command, outcome in zip(commands, outcomes, strict=True):
@@ -284,18 +294,21 @@ class _Committing:
 
 
 @dataclass
-class _RollingBack:
-    """Works in the one transaction of a dry run."""
+class _Trying:
+    """Reads and judges; each round from a snapshot of its own."""
 
-    connection: AsyncConnection
-    recorder: Recorder
+    database: Database
+    dry_run: DryRun
     depth: int = 1
 
     async def put(self, batch: ImportBatch) -> None:
-        await _put(self.connection, batch)
+        if batch.defines:
+            async with self.database.read(Purpose.IMPORT) as connection:
+                await self.dry_run.put(connection, batch.users, batch.courses, batch.active_days)
 
     async def record(self, commands: Sequence[Command]) -> list[Outcome]:
-        return await self.recorder.record(self.connection, commands)
+        async with self.database.read(Purpose.IMPORT) as connection:
+            return await self.dry_run.record(connection, commands)
 
 
 async def _put(connection: AsyncConnection, batch: ImportBatch) -> None:

@@ -16,6 +16,9 @@ COMMANDS = Counter(
     "Submissions and awards by outcome: recorded, replayed, or the reason of the refusal.",
     ["kind", "outcome"],
 )
+CREDIT_LOG_FAILURES = Counter(
+    "laurel_credit_log_failures_total", "Groups whose credits could not be logged."
+)
 
 SEQUENCER_CHANGES = Counter("laurel_sequencer_changes_total", "Changes numbered and folded.")
 SEQUENCER_BATCHES = Counter("laurel_sequencer_batches_total", "Batches numbered and folded.")

@@ -16,9 +16,10 @@ class ProgressSettings(CommonSettings):
         repr=False,
     )
     postgres_pool_size: Annotated[int, Field(ge=4, le=200)] = Field(
-        12,
-        description="Most connections at once, besides one each for the sequencer and LISTEN; "
-        "reads leave LAUREL_GROUP_WRITERS of them to writers.",
+        16,
+        description="Most connections at once, besides one each for the sequencer, the health "
+        "check and LISTEN. Of them LAUREL_GROUP_WRITERS are for submissions, 2 for imports, 2 for "
+        "edits (1 each in a small pool), the others for reads.",
     )
     group_size: Annotated[int, Field(ge=1, le=1000)] = Field(
         256, description="Most submissions that are committed together."
@@ -41,8 +42,10 @@ class ProgressSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _has_connections_for_reads(self) -> Self:
-        if self.group_writers >= self.postgres_pool_size:
-            raise ValueError("LAUREL_GROUP_WRITERS must be less than LAUREL_POSTGRES_POOL_SIZE")
+        if self.group_writers + 3 > self.postgres_pool_size:
+            raise ValueError(
+                "LAUREL_POSTGRES_POOL_SIZE must be at least LAUREL_GROUP_WRITERS and 3 more"
+            )
         return self
 
     @field_validator("postgres_url")
@@ -50,9 +53,20 @@ class ProgressSettings(CommonSettings):
     def _is_postgresql(cls, url: str) -> str:
         if not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
-        try:
-            _ = urlsplit(url).port
-        except ValueError:
+        if not _has_ports(url):
             # The parser's own text would repeat the URL, password and all.
-            raise ValueError("is not a URL with a port from 1 to 65535") from None
+            raise ValueError("is not a URL with a port from 1 to 65535")
         return url
+
+
+def _has_ports(url: str) -> bool:
+    """Whether each of the URL's hosts (host:port,host:port) has a valid port, or none."""
+    try:
+        hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+        return all(urlsplit(f"//{host}").port != 0 for host in hosts)
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":  # `laurel up` asks this before it starts anything
+    ProgressSettings.load()

@@ -13,8 +13,9 @@ from shared.settings import CommonSettings
 TARGET = Path(__file__).parent.parent / "docs" / "settings.md"
 HEAD = """# Settings
 
-Environment variables. A bad one is one line on stderr and exit status 2. This page is written by
-`make settings`; edit the settings classes instead.
+Environment variables; one that is set to nothing is not set. A bad one is one line on stderr and
+exit status 2, before anything is started. This page is written by `make settings`; edit the
+settings classes instead.
 """
 GROUPS = (
     ("Everything", CommonSettings),

@@ -25,18 +25,13 @@ OPTIONS: Sequence[tuple[str, Any]] = (
 )
 
 
-class _RequestIdInterceptor(aio.UnaryUnaryClientInterceptor, aio.UnaryStreamClientInterceptor):
-    """Sends the id of the call being served along with the calls that it causes."""
+class _RequestIdInterceptor(aio.UnaryUnaryClientInterceptor):
+    """Sends the id of the call being served along with the unary calls that it causes.
+
+    Streams are opened by workers, for no call in particular: they go without an interceptor.
+    """
 
     async def intercept_unary_unary(
-        self,
-        continuation: Callable[[aio.ClientCallDetails, Any], Awaitable[Any]],
-        client_call_details: aio.ClientCallDetails,
-        request: Any,
-    ) -> Any:
-        return await continuation(_with_request_id(client_call_details), request)
-
-    async def intercept_unary_stream(
         self,
         continuation: Callable[[aio.ClientCallDetails, Any], Awaitable[Any]],
         client_call_details: aio.ClientCallDetails,

@@ -19,18 +19,31 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def reachable_host(bind_host: str) -> str:
+    """Where this machine reaches a server that listens on `bind_host`."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+    return everywhere.get(bind_host, bind_host)
+
+
 class CommonSettings(BaseSettings):
     """What both services, the CLI and the embedded stack agree on.
 
-    Each field is the environment variable `LAUREL_<FIELD>`; unknown variables are ignored.
+    Each field is the environment variable `LAUREL_<FIELD>`; unknown variables are ignored, and one
+    that is set to nothing is not set.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LAUREL_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LAUREL_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(
         Path(".laurel"), description="Folder of the embedded servers' data, logs and sockets."
     )
-    bind_host: str = Field("127.0.0.1", description="Address that the services listen on.")
+    bind_host: str = Field(
+        "127.0.0.1",
+        description="Address that the services, the gateway and the metrics listen on; clients on "
+        "this machine look for them there.",
+    )
     progress_port: Port = Field(50051, description="Port of ProgressService.")
     leaderboard_port: Port = Field(50052, description="Port of LeaderboardService.")
     gateway_port: Port = Field(8080, description="Port of the gRPC-Web gateway (Envoy).")
@@ -56,15 +69,20 @@ class CommonSettings(BaseSettings):
         10.0, description="How long calls under way may take after SIGTERM."
     )
 
+    def reachable(self, port: int) -> str:
+        """Where this machine reaches what listens on `bind_host` at the port, host:port."""
+        host = reachable_host(self.bind_host)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
     @property
     def progress_target(self) -> str:
         """The gRPC target of ProgressService."""
-        return self.progress_address or f"127.0.0.1:{self.progress_port}"
+        return self.progress_address or self.reachable(self.progress_port)
 
     @property
     def leaderboard_target(self) -> str:
         """The gRPC target of LeaderboardService."""
-        return self.leaderboard_address or f"127.0.0.1:{self.leaderboard_port}"
+        return self.leaderboard_address or self.reachable(self.leaderboard_port)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -10,8 +10,12 @@ from shared.errors import LaurelError
 
 DOMAIN = "laurel"
 DETAILS_KEY = "grpc-status-details-bin"
-# A status travels in trailers, of which most peers take 8 KiB.
+# A status travels in trailers, of which most peers take 8 KiB, base64 and all.
+_MAX_BYTES = 4_096
 _MAX_TEXT_CHARS = 500
+_MAX_VALUE_CHARS = 200
+_MAX_LIST_CHARS = 1_400
+"""Of a metadata value: 20 ids fit."""
 _MAX_VIOLATIONS = 10
 
 CODES: dict[type[LaurelError], grpc.StatusCode] = {
@@ -31,18 +35,33 @@ _TYPES = {code: kind for kind, code in CODES.items()}
 
 
 def status_of(error: LaurelError) -> status_pb2.Status:
-    """The google.rpc.Status: always an ErrorInfo, and BadRequest or RetryInfo where it has them."""
-    message = error.message[:_MAX_TEXT_CHARS]
+    """The google.rpc.Status: always an ErrorInfo, and BadRequest or RetryInfo where it has them.
+
+    Texts and lists are cut to what a trailer carries, whatever a caller has sent.
+    """
+    for violations in range(min(len(error.violations), _MAX_VIOLATIONS), -1, -1):
+        status = _status(error, _MAX_TEXT_CHARS, _MAX_LIST_CHARS, violations)
+        if status.ByteSize() <= _MAX_BYTES:
+            return status
+    return _status(error, _MAX_TEXT_CHARS // 2, 0, 0)
+
+
+def _status(
+    error: LaurelError, text_chars: int, value_chars: int, violations: int
+) -> status_pb2.Status:
+    message = error.message[:text_chars]
     status = status_pb2.Status(code=CODES[type(error)].value[0], message=message)
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    metadata = {key: value[:value_chars] for key, value in error.metadata.items() if value_chars}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     details = [_packed(info)]
-    if error.violations:
+    if violations:
         bad_request = error_details_pb2.BadRequest(
             field_violations=[
                 error_details_pb2.BadRequest.FieldViolation(
-                    field=violation.field, description=violation.description
+                    field=violation.field[:_MAX_VALUE_CHARS],
+                    description=violation.description[:_MAX_VALUE_CHARS],
                 )
-                for violation in error.violations[:_MAX_VIOLATIONS]
+                for violation in error.violations[:violations]
             ]
         )
         details.append(_packed(bad_request))

@@ -99,6 +99,16 @@ async def progress(postgres_url: str) -> AsyncIterator[Progress]:
         yield running
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows what tests have measured (`record_property("measured", line)`), passed or not."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and report.when == "call":
+                for name, line in report.user_properties:
+                    if name == "measured":
+                        terminalreporter.write_line(str(line), bold=True)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI everything is there that a test needs, so nothing may be skipped."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -42,6 +42,11 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
         self.snapshots = 0
         self.cut_snapshots = 0
         """How many of the next snapshots end before they are complete."""
+        self.silent_messages = 0
+        """How many messages that hold nothing begin each snapshot."""
+        self.list_calls = 0
+        self.hangs = False
+        """Whether ListStandings never answers."""
         self.during_snapshot: Callable[[], Awaitable[None]] | None = None
         """Called within the next snapshot, after its position is fixed."""
         self.down = False
@@ -81,8 +86,13 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
 
     def forget_history(self) -> None:
         """Another database: the same standings, numbered anew in another tenure."""
-        self.epoch = "epoch-2"
-        self.epochs = {"epoch-2", ""}
+        self.epoch = "another-epoch"
+        self.epochs = {self.epoch, ""}
+
+    def restart(self) -> None:
+        """The same history in another tenure."""
+        self.epoch = f"epoch-{len(self.epochs) + 1}"
+        self.epochs.add(self.epoch)
 
     @property
     def position(self) -> types_pb2.Position:
@@ -142,6 +152,8 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
             for user, p in self.profiles.items()
         ]
         boards = {name: dict(scores) for name, scores in self.scores.items()}
+        for number in range(self.silent_messages):
+            await context.write(pb.SnapshotStandingsResponse(**(at if number % 2 else {})))
         await context.write(pb.SnapshotStandingsResponse(**at, profiles=profiles))
         if self.during_snapshot is not None:
             await self.during_snapshot()
@@ -163,11 +175,16 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
         self, request: pb.ListStandingsRequest, context: Any
     ) -> pb.ListStandingsResponse:
         self._check_up()
+        self.list_calls += 1
+        if self.hangs:
+            await asyncio.Event().wait()
         name = _name(request.board)
         board = self.board(name)
         first, size = 0, request.page_size or 50
         if request.page_token:
             last = page_token.decode(request.page_token, name, request.rank_mode)
+            if last.epoch not in self.epochs:
+                raise page_token.of_another_history()
             after = (-last.score, last.user_id)
             first = sum((-entry.score, entry.user_id) <= after for entry in board)
         if request.around_user_id:
@@ -175,7 +192,8 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
             if request.around_user_id not in users:
                 board = []
             else:
-                first = max(users.index(request.around_user_id) - size // 2, 0)
+                middle = users.index(request.around_user_id)
+                first = max(min(middle - size // 2, len(board) - size), 0)
         page = board[first : first + size]
         response = pb.ListStandingsResponse(
             standings=map(_standing, page),
@@ -184,7 +202,7 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
             as_of_time=self.changes[-1].numbered_time if self.changes else None,
         )
         if first + size < len(board):
-            last_seen = page_token.PageToken(page[-1].score, page[-1].user_id)
+            last_seen = page_token.PageToken(self.epoch, page[-1].score, page[-1].user_id)
             response.next_page_token = page_token.encode(name, request.rank_mode, last_seen)
         for entry in board:
             if entry.user_id == request.user_id:

@@ -93,7 +93,11 @@ class ListAnswer:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """Where a page begins: after this score and user, whether they still stand there or not."""
+    """Where a page begins: after this score and user, whether they still stand there or not.
+
+    `epoch` says in which history; within one it makes no other page.
+    """
 
     score: int
     user_id: str
+    epoch: str = field(default="", compare=False)

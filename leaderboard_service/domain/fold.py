@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from leaderboard_service.domain.board import BoardNames
 
-# Hiding a user looks at every board; it weighs in a batch as this many scores.
+# Hiding a user looks at every board: it weighs as many scores as there are boards, and while
+# their number is not known as this many.
 HIDE_WEIGHT = 200
 
 
@@ -18,14 +19,16 @@ class Profile:
 
 
 class Fold:
-    """Sums credits by board and user, and keeps each user's last profile.
+    """Sums credits by board and user, and keeps each user's last profile; `boards` is how many
+    there are by now, 0 when that is not known.
 
     Adding the sums and then setting the profiles gives what the changes in order give: a
     score does not depend on when its user is hidden, only on which side it is kept.
     """
 
-    def __init__(self, names: BoardNames) -> None:
+    def __init__(self, names: BoardNames, *, boards: int = 0) -> None:
         self._names = names
+        self._hide_weight = boards or HIDE_WEIGHT
         self.boards: dict[str, dict[str, int]] = {}
         self.profiles: dict[str, Profile] = {}
         self.weight = 0
@@ -62,4 +65,4 @@ class Fold:
     def profile(self, user_id: str, profile: Profile) -> None:
         """Sets what is shown of the user."""
         self.profiles[user_id] = profile
-        self.weight += HIDE_WEIGHT if profile.hidden else 1
+        self.weight += self._hide_weight if profile.hidden else 1

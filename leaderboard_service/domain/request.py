@@ -92,9 +92,10 @@ def page_after(token: str, board: Board) -> After | None:
     if not token:
         return None
     last = page_token.decode(token, board.name, COMPETITION)
-    return After(last.score, last.user_id)
+    return After(last.score, last.user_id, last.epoch)
 
 
-def token_after(board: Board, score: int, user_id: str) -> str:
-    """The token of the page after this entry."""
-    return page_token.encode(board.name, COMPETITION, page_token.PageToken(score, user_id))
+def token_after(board: Board, after: After) -> str:
+    """The token of the page that begins there."""
+    last = page_token.PageToken(after.epoch, after.score, after.user_id)
+    return page_token.encode(board.name, COMPETITION, last)

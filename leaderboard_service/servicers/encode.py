@@ -7,7 +7,15 @@ from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from leaderboard_service.domain.answer import Entry, ListAnswer, Page, RankAnswer, Stamp, TopAnswer
+from leaderboard_service.domain.answer import (
+    After,
+    Entry,
+    ListAnswer,
+    Page,
+    RankAnswer,
+    Stamp,
+    TopAnswer,
+)
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.request import token_after
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
@@ -34,7 +42,8 @@ class Encoder:
         """
         page = answer.page
         if page.encoded is None:
-            page.encoded = _page(board, page)
+            # A page is shared at one position only, and so in one epoch.
+            page.encoded = _page(board, page, answer.stamp.position.epoch)
         rest = pb.GetTopResponse(
             user_entry=entry_message(answer.user) if answer.user else None,
             state=self._state(board, answer.stamp, answer.total),
@@ -112,11 +121,11 @@ def entry_message(entry: Entry) -> pb.Entry:
     )
 
 
-def _page(board: Board, page: Page) -> bytes:
+def _page(board: Board, page: Page, epoch: str) -> bytes:
     last = page.entries[-1] if page.more and page.entries else None
     return pb.GetTopResponse(
         entries=map(entry_message, page.entries),
-        next_page_token=token_after(board, last.score, last.user_id) if last else "",
+        next_page_token=token_after(board, After(last.score, last.user_id, epoch)) if last else "",
     ).SerializeToString()
 
 

@@ -33,7 +33,7 @@ class LeaderboardServicer(LeaderboardServiceServicer):
         )
         after = rules.page_after(request.page_token, board)
         user_id = rules.check_user_id(request.user_id) if request.user_id else ""
-        answer = await self._boards.top(board, size, after, user_id, context.time_remaining())
+        answer = await self._boards.top(board, size, after, user_id, context.time_remaining)
         return self._encode.top(board, answer)
 
     async def GetRank(self, request: pb.GetRankRequest, context: Any) -> bytes:
@@ -41,7 +41,7 @@ class LeaderboardServicer(LeaderboardServiceServicer):
         rules.check_rank_mode(request.rank_mode)
         rules.check_consistency_token(request.consistency_token)
         user_id = rules.check_user_id(request.user_id)
-        answer = await self._boards.rank(board, user_id, context.time_remaining())
+        answer = await self._boards.rank(board, user_id, context.time_remaining)
         return self._encode.rank(board, answer)
 
     async def GetAround(self, request: pb.GetAroundRequest, context: Any) -> bytes:
@@ -50,7 +50,7 @@ class LeaderboardServicer(LeaderboardServiceServicer):
         rules.check_consistency_token(request.consistency_token)
         user_id = rules.check_user_id(request.user_id)
         count = rules.coerce_size(request.count, rules.AROUND, rules.MAX_AROUND, "count")
-        answer = await self._boards.around(board, user_id, count, context.time_remaining())
+        answer = await self._boards.around(board, user_id, count, context.time_remaining)
         return self._encode.around(board, answer)
 
     async def BatchGetRanks(self, request: pb.BatchGetRanksRequest, context: Any) -> bytes:
@@ -58,7 +58,7 @@ class LeaderboardServicer(LeaderboardServiceServicer):
         rules.check_rank_mode(request.rank_mode)
         rules.check_consistency_token(request.consistency_token)
         user_ids = rules.check_batch(request.user_ids)
-        answer = await self._boards.batch(board, user_ids, context.time_remaining())
+        answer = await self._boards.batch(board, user_ids, context.time_remaining)
         return self._encode.batch(board, answer, user_ids)
 
     def _board(self, board: types_pb2.Board) -> Board:

@@ -1,7 +1,7 @@
 """Writing boards: batches of changes, confirmations, floors."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from leaderboard_service.domain.answer import Position
@@ -46,6 +46,8 @@ class Meta:
     floors: Floors
     built_us: int = 0
     """When it was loaded."""
+    fields: int = field(default=0, compare=False)
+    """How many fields it has, and so about how many boards; 0 until a batch was applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class BoardWriter:
             position=advance.position,
             numbered_us=advance.numbered_us,
             confirmed_us=advance.confirmed_us,
+            fields=int(answer[1]),
         )
 
     async def confirm(

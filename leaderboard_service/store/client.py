@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 T = TypeVar("T")
+
+_CLOSE_S = 1.0
 
 
 class RedisUnavailable(Exception):
@@ -53,7 +56,8 @@ class RedisLink:
             raise RedisUnavailable("no answer in time") from error
         except ResponseError as error:
             raise RedisRefused(f"{type(error).__name__}: {error}") from error
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, RuntimeError) as error:
+            # RuntimeError is the event loop's word for a connection that was just closed.
             raise RedisUnavailable(f"{type(error).__name__}: {error}") from error
 
     async def run(self, script: "Script", keys: Sequence[str], args: Sequence[Any]) -> Any:
@@ -61,9 +65,11 @@ class RedisLink:
         return await self.call(script.run(self.client, keys, args))
 
     async def close(self) -> None:
-        """Closes the connections."""
-        await self.client.aclose()
-        await self.client.connection_pool.disconnect()
+        """Closes the connections; does not wait long for a server that hangs."""
+        with suppress(TimeoutError, RedisError, OSError):
+            async with asyncio.timeout(_CLOSE_S):
+                await self.client.aclose()
+                await self.client.connection_pool.disconnect()
 
 
 class Script:

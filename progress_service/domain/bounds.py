@@ -11,6 +11,8 @@ ID_FORM = "1 to 64 of A-Z a-z 0-9 . _ : -"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
+# Embeddings, overrides and isolates turn the text around them, on any page that shows a name.
+_BIDI_CONTROLS = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
 MAX_NAME_CHARS = 100
 MAX_TITLE_CHARS = 200
@@ -37,11 +39,13 @@ def is_request_id(text: str) -> bool:
 
 
 def is_plain_text(text: str, max_chars: int) -> bool:
-    """At most `max_chars` characters, none of them a control character or a line separator.
+    """At most `max_chars` characters, none of them a control character, a line separator, or
+    one that changes the direction of what follows.
 
     `str.isprintable` alone would also refuse what names are written with: joiners, wide
     spaces, and characters newer than this Python.
     """
     return len(text) <= max_chars and (
-        text.isprintable() or not any(unicodedata.category(one) in _CONTROLS for one in text)
+        text.isprintable()
+        or not any(one in _BIDI_CONTROLS or unicodedata.category(one) in _CONTROLS for one in text)
     )

@@ -180,7 +180,9 @@ def _level_violations(path: str, level: Level) -> Iterator[FieldViolation]:
     metrics: set[str] = {"xp", "marks"}
     for n, reward in enumerate(level.rewards):
         at = f"{path}.rewards[{n}]"
-        if reward.metric in metrics:
+        if not bounds.is_id(reward.metric):
+            yield FieldViolation(f"{at}.metric", f"must be {bounds.ID_FORM}")
+        elif reward.metric in metrics:
             yield FieldViolation(
                 f"{at}.metric", "must occur once, and not be xp or marks, which the level sets"
             )
@@ -195,7 +197,9 @@ def _graph_violations(course: Course) -> Iterator[FieldViolation]:
         for n, level in enumerate(section.levels):
             path = f"course.sections[{s}].levels[{n}].prerequisite_level_ids"
             for one in level.prerequisites:
-                if one == level.level_id:
+                if not bounds.is_id(one):
+                    yield FieldViolation(path, f"must hold level ids, {bounds.ID_FORM} each")
+                elif one == level.level_id:
                     yield FieldViolation(path, f"{one} requires itself")
                 elif one not in known:
                     yield FieldViolation(path, f"{one} is not a level of this course")

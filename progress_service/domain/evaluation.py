@@ -53,17 +53,39 @@ class EditEffect:
     completion_changed: bool
 
 
+class EditComparison:
+    """What replacing one version by another changes for learners.
+
+    Compares the levels that both versions have; completion over all of each. Only a level
+    that waits for other levels than before can be newly locked or open, so a learner costs
+    those levels and the completed ones.
+    """
+
+    def __init__(self, before: Course, after: Course) -> None:
+        self._before, self._after = before, after
+        self._changed = [
+            one
+            for one in after.levels
+            if one in before.levels
+            and set(before.requirements[one]) != set(after.requirements[one])
+        ]
+
+    def effect(self, completed: Collection[str]) -> EditEffect:
+        """For a learner who has completed these levels."""
+        open_ones = [one for one in self._changed if one not in completed]
+        before = [bool(self._before.missing(one, completed)) for one in open_ones]
+        after = [bool(self._after.missing(one, completed)) for one in open_ones]
+        ratios = [
+            completion_ratio(sum(one in course.levels for one in completed), len(course.levels))
+            for course in (self._before, self._after)
+        ]
+        return EditEffect(
+            newly_locked=any(now > then for then, now in zip(before, after, strict=True)),
+            newly_unlocked=any(then > now for then, now in zip(before, after, strict=True)),
+            completion_changed=ratios[0] != ratios[1],
+        )
+
+
 def edit_effect(before: Course, after: Course, completed: Collection[str]) -> EditEffect:
-    """Compares the levels that both versions have; completion over all of each."""
-    both = [one for one in after.levels if one in before.levels and one not in completed]
-    locked_before = {one for one in both if before.missing(one, completed)}
-    locked_after = {one for one in both if after.missing(one, completed)}
-    ratios = [
-        completion_ratio(sum(one in course.levels for one in completed), len(course.levels))
-        for course in (before, after)
-    ]
-    return EditEffect(
-        newly_locked=bool(locked_after - locked_before),
-        newly_unlocked=bool(locked_before - locked_after),
-        completion_changed=ratios[0] != ratios[1],
-    )
+    """What the edit changes for one learner."""
+    return EditComparison(before, after).effect(completed)

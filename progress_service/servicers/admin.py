@@ -21,7 +21,7 @@ from progress_service.servicers.catalog_codec import course_of, user_of
 from progress_service.servicers.commands import award_of, submission_of
 from progress_service.store import status
 from progress_service.store.database import Database
-from progress_service.store.recorder import Command
+from progress_service.store.outcomes import Command
 from shared.errors import LaurelError, Unavailable, invalid_field
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import admin_pb2_grpc

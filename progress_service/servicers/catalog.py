@@ -19,7 +19,7 @@ from progress_service.servicers.catalog_codec import (
 )
 from progress_service.store import course_edits, courses, metric_catalog, users
 from progress_service.store.database import Database
-from progress_service.store.recorder import course_not_found, user_not_found
+from progress_service.store.not_found import course_not_found, user_not_found
 from shared.errors import Unimplemented, invalid_field
 from shared.gen.laurel.progress.v1 import catalog_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2_grpc
@@ -79,12 +79,13 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             return await course_edits.put_course(connection, course)
 
         edit = await self.database.write(work)
+        touched = await course_edits.touched_by(self.database, edit)
         return pb.PutCourseResponse(
             course=course_message(edit.course),
-            users_affected=edit.users_affected,
-            users_newly_locked=edit.users_newly_locked,
-            users_newly_unlocked=edit.users_newly_unlocked,
-            users_completion_changed=edit.users_completion_changed,
+            users_affected=touched.users_affected,
+            users_newly_locked=touched.users_newly_locked,
+            users_newly_unlocked=touched.users_newly_unlocked,
+            users_completion_changed=touched.users_completion_changed,
         )
 
     async def GetCourse(
@@ -113,7 +114,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def PutMetric(
         self, request: pb.PutMetricRequest, context: Context
     ) -> pb.PutMetricResponse:
-        wanted = metric_of(request.metric)
+        wanted = metric.with_defaults(metric_of(request.metric))
         metric.check(wanted)
 
         async def work(connection: AsyncConnection) -> None:

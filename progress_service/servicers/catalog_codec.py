@@ -33,7 +33,7 @@ def user_message(user: User) -> pb.User:
 
 
 def course_of(message: pb.Course) -> Course:
-    """The domain's course, unchecked but for its unlock_mode; `version` is ignored."""
+    """The domain's course, unchecked but for unlock_mode and durations; `version` is ignored."""
     mode = message.unlock_mode or pb.UNLOCK_MODE_SEQUENTIAL
     try:
         unlock_mode = UnlockMode(mode)
@@ -48,14 +48,17 @@ def course_of(message: pb.Course) -> Course:
             Section(
                 section_id=section.section_id,
                 title=section.title,
-                levels=tuple(_level_of(level) for level in section.levels),
+                levels=tuple(
+                    _level_of(level, f"course.sections[{s}].levels[{n}]")
+                    for n, level in enumerate(section.levels)
+                ),
             )
-            for section in message.sections
+            for s, section in enumerate(message.sections)
         ),
     )
 
 
-def _level_of(message: pb.Level) -> Level:
+def _level_of(message: pb.Level, path: str) -> Level:
     return Level(
         level_id=message.level_id,
         title=message.title,
@@ -64,7 +67,7 @@ def _level_of(message: pb.Level) -> Level:
         pass_ratio=message.pass_ratio,
         prerequisites=tuple(message.prerequisite_level_ids),
         question_count=message.question_count,
-        min_time_spent_ms=milliseconds(message.min_time_spent),
+        min_time_spent_ms=milliseconds(message.min_time_spent, f"{path}.min_time_spent"),
         rewards=tuple(Reward(reward.metric, reward.amount) for reward in message.rewards),
     )
 
@@ -107,7 +110,7 @@ def _level_message(level: Level) -> pb.Level:
 def metric_of(message: pb.Metric) -> Metric:
     """The domain's metric, unchecked but for its windows."""
     try:
-        windows = frozenset(Window(window) for window in message.windows)
+        windows = frozenset(Window(window or Window.ALL_TIME) for window in message.windows)
     except ValueError:
         raise invalid_field("metric.windows", "holds a number that is no window") from None
     return Metric(

@@ -17,6 +17,7 @@ from shared.periods import Window
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 
+_MAX_NANOS = 999_999_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOWS_OF_MASK = {
     mask: [types_pb2.Window.ValueType(window) for window in Window if mask & (1 << window)]
@@ -32,14 +33,22 @@ def timestamp(moment: datetime) -> Timestamp:
 
 def moment(stamp: Timestamp, field: str) -> datetime:
     """A Timestamp as an aware datetime; InvalidInput when it is none."""
+    if not 0 <= stamp.nanos <= _MAX_NANOS:
+        raise invalid_field(field, "must have nanos of 0 to 999,999,999")
     try:
         return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1_000)
     except OverflowError:
         raise invalid_field(field, "is not a time") from None
 
 
-def milliseconds(duration: Duration) -> int:
-    """A Duration in whole milliseconds, rounded down: a negative one stays negative."""
+def milliseconds(duration: Duration, field: str) -> int:
+    """A Duration in whole milliseconds, rounded down: a negative one stays negative.
+
+    InvalidInput when its parts have different signs or nanos make up a second.
+    """
+    seconds, nanos = duration.seconds, duration.nanos
+    if abs(nanos) > _MAX_NANOS or (seconds < 0 < nanos) or (nanos < 0 < seconds):
+        raise invalid_field(field, "is not a duration: see its nanos")
     return duration.seconds * 1_000 + duration.nanos // 1_000_000
 
 

@@ -14,7 +14,9 @@ def submission_of(request: pb.SubmitProgressRequest, *, without_xp: bool = False
         level_id=request.level_id,
         correct_answers=request.correct_answers if request.HasField("correct_answers") else None,
         total_questions=request.total_questions,
-        time_spent_ms=milliseconds(request.time_spent) if request.HasField("time_spent") else 0,
+        time_spent_ms=milliseconds(request.time_spent, "time_spent")
+        if request.HasField("time_spent")
+        else 0,
         request_id=request.request_id,
         occurred_time=moment(request.occurred_time, "occurred_time")
         if request.HasField("occurred_time")

@@ -24,8 +24,10 @@ from progress_service.servicers.views import (
 from progress_service.store import courses, progress_read, revocations, stats
 from progress_service.store.database import Database
 from progress_service.store.history import Position
-from progress_service.store.recorder import Recorded, course_not_found, user_not_found
+from progress_service.store.not_found import course_not_found, user_not_found
+from progress_service.store.outcomes import Recorded
 from progress_service.store.revocations import Revocation
+from progress_service.store.zones import zone_of
 from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
@@ -156,7 +158,7 @@ def _revocation_of(request: pb.RevokeXpRequest) -> Revocation:
 def _stats_message(
     user_id: str, found: stats.UserStats, now: datetime, deployment: ZoneInfo
 ) -> pb.GetUserStatsResponse:
-    zone = ZoneInfo(found.time_zone) if found.time_zone else deployment
+    zone = zone_of(found.time_zone, deployment)
     last_active = streak.last_active(found.runs)
     return pb.GetUserStatsResponse(
         user_id=user_id,

@@ -8,17 +8,24 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from grpc import aio
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.ledger import XP
 from progress_service.servicers import codec
 from progress_service.store import standings
 from progress_service.store.database import Database
-from progress_service.store.history import Head, read_head
+from progress_service.store.history import Head, Position, check_position, read_head
 from progress_service.store.snapshot import Profile, Spool
 from progress_service.store.standings import BoardKey, Standing
 from progress_service.stream_write import write_within
 from shared import page_token
-from shared.errors import ResourceExhausted, Unimplemented, invalid_field
+from shared.errors import (
+    FailedPrecondition,
+    InvalidInput,
+    ResourceExhausted,
+    Unimplemented,
+    invalid_field,
+)
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
 from shared.gen.laurel.types.v1 import types_pb2
@@ -55,6 +62,8 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
         response = pb.ListStandingsResponse()
         async with self.database.read() as connection:
             head = await read_head(connection)
+            if after is not None:
+                await _check_history(connection, after)
             board = await standings.find_board(connection, key)
             if board is not None:
                 if request.around_user_id:
@@ -62,10 +71,11 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
                         connection, board, request.around_user_id, size
                     )
                 else:
-                    found = await standings.load_page(connection, board, size + 1, after)
+                    place = (after.score, after.user_id) if after else None
+                    found = await standings.load_page(connection, board, size + 1, place)
                 if len(found) > size:
                     last = found[size - 1]
-                    token = PageToken(last.score, last.user_id)
+                    token = PageToken(head.position.epoch, last.score, last.user_id)
                     response.next_page_token = page_token.encode(key.name, mode, token)
                 response.standings.extend(_message(one) for one in found[:size])
                 response.total_users = board.users
@@ -192,18 +202,27 @@ def _floor(floor: pb.PeriodFloor, n: int) -> tuple[Window, str]:
 
 
 def _competition(mode: types_pb2.RankMode.ValueType) -> int:
+    if mode not in types_pb2.RankMode.values():
+        raise invalid_field("rank_mode", f"{mode} is not a rank mode")
     if mode not in (types_pb2.RANK_MODE_UNSPECIFIED, types_pb2.RANK_MODE_COMPETITION):
         raise Unimplemented("UNIMPLEMENTED", "This server offers competition ranks alone.")
     return int(types_pb2.RANK_MODE_COMPETITION)
 
 
-def _after(request: pb.ListStandingsRequest, key: BoardKey, mode: int) -> tuple[int, str] | None:
+def _after(request: pb.ListStandingsRequest, key: BoardKey, mode: int) -> PageToken | None:
     if not request.page_token:
         return None
     if request.around_user_id:
         raise invalid_field("around_user_id", "excludes page_token")
-    token = page_token.decode(request.page_token, key.name, mode)
-    return token.score, token.user_id
+    return page_token.decode(request.page_token, key.name, mode)
+
+
+async def _check_history(connection: AsyncConnection, token: PageToken) -> None:
+    """Raises InvalidInput (INVALID_PAGE_TOKEN) unless the token's epoch is one of this history."""
+    try:
+        await check_position(connection, Position(token.epoch, 0))
+    except (FailedPrecondition, InvalidInput):
+        raise page_token.of_another_history() from None
 
 
 def _message(standing: Standing) -> pb.Standing:

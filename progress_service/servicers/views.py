@@ -12,7 +12,7 @@ from progress_service.domain.evaluation import (
 )
 from progress_service.domain.submission import Submission
 from progress_service.servicers.codec import duration, timestamp
-from progress_service.store.recorder import Recorded
+from progress_service.store.outcomes import Recorded
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 
 

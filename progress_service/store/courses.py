@@ -1,7 +1,7 @@
 """Courses: versions of whole definitions, and a cache of the current ones."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sqlalchemy import text
@@ -16,10 +16,9 @@ _CURRENT = """
     FROM courses c JOIN course_versions v USING (course_id, version)
 """
 _BY_IDS = text(_CURRENT + " WHERE c.course_id = ANY(CAST(:ids AS text[]))")
-_BY_LEVELS = text(
-    _CURRENT
-    + """ WHERE c.course_id IN
-        (SELECT course_id FROM levels WHERE level_id = ANY(CAST(:ids AS text[])))"""
+_VERSIONS_OF_LEVELS = text(
+    """SELECT DISTINCT c.course_id, c.version FROM levels l JOIN courses c USING (course_id)
+       WHERE l.level_id = ANY(CAST(:ids AS text[]))"""
 )
 _PAGE = text(_CURRENT + " WHERE c.course_id > :after ORDER BY c.course_id LIMIT :limit")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('laurel.course:' || :course_id, 0))")
@@ -72,19 +71,29 @@ async def put(connection: AsyncConnection, course: Course) -> tuple[Course, Cour
     key = {"course_id": course.course_id, "version": stored.version}
     await connection.execute(_PUT, key)
     await connection.execute(_TAKE_LEVELS, {"ids": ids, "course_id": course.course_id})
-    foreign = (
-        await connection.execute(_FOREIGN_LEVELS, {"ids": ids, "course_id": course.course_id})
-    ).all()
-    if foreign:
-        raise Conflict(
-            "LEVEL_ID_TAKEN",
-            f"Level {foreign[0].level_id} belongs to course {foreign[0].course_id}.",
-            metadata={row.level_id: row.course_id for row in foreign},
-        )
+    await check_levels(connection, course)
     await connection.execute(
         _PUT_VERSION, {**key, "definition": json.dumps(to_json(stored), separators=(",", ":"))}
     )
     return stored, before
+
+
+async def check_levels(connection: AsyncConnection, course: Course) -> None:
+    """Conflict (LEVEL_ID_TAKEN) when another course has, or had, one of the levels."""
+    params = {"ids": list(course.levels), "course_id": course.course_id}
+    rows = (await connection.execute(_FOREIGN_LEVELS, params)).all()
+    if rows:
+        raise levels_taken({row.level_id: row.course_id for row in rows})
+
+
+def levels_taken(owners: Mapping[str, str]) -> Conflict:
+    """Levels that belong to other courses."""
+    level_id, course_id = next(iter(owners.items()))
+    return Conflict(
+        "LEVEL_ID_TAKEN",
+        f"Level {level_id} belongs to course {course_id}.",
+        metadata=owners,
+    )
 
 
 class CourseCache:
@@ -102,12 +111,22 @@ class CourseCache:
         return self._courses.get(self._by_level.get(level_id, ""))
 
     async def find_levels(self, connection: AsyncConnection, level_ids: Iterable[str]) -> None:
-        """Reads the courses of those levels that are not known yet."""
+        """Reads the courses of those levels that are not known yet.
+
+        A level that its course has dropped stays unknown: the definition is read only when
+        the known one is not the current one.
+        """
         unknown = sorted({one for one in level_ids if one not in self._by_level})
-        if unknown:
-            rows = await connection.execute(_BY_LEVELS, {"ids": unknown})
-            for row in rows:
-                self._keep(from_json(row.course_id, row.version, json.loads(row.definition)))
+        if not unknown:
+            return
+        rows = await connection.execute(_VERSIONS_OF_LEVELS, {"ids": unknown})
+        wanted = [row.course_id for row in rows if not self._has(row.course_id, row.version)]
+        if wanted:
+            await self.refresh(connection, wanted)
+
+    def _has(self, course_id: str, version: int) -> bool:
+        known = self._courses.get(course_id)
+        return known is not None and known.version == version
 
     async def refresh(self, connection: AsyncConnection, course_ids: Iterable[str]) -> None:
         """Reads these courses again; those that are gone are forgotten."""

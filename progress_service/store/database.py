@@ -1,14 +1,15 @@
-"""The connection pool, and the retry of transactions that the database asks to repeat."""
+"""The connection pool, its budgets, and the retry of transactions that ask to be repeated."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import Enum, auto
 from typing import TypeVar
 
 import asyncpg
 import structlog
-from sqlalchemy import Connection, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, SQLAlchemyError
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from tenacity import (
@@ -20,91 +21,152 @@ from tenacity import (
 
 from progress_service.migrations import migrate
 from progress_service.settings import ProgressSettings
+from progress_service.store.driver import (
+    LOST,
+    UNREACHABLE,
+    DatabaseRefused,
+    Driver,
+    is_connection_loss,
+    is_refusal,
+    sql_state,
+)
 from shared.errors import ResourceExhausted, Unavailable
+
+__all__ = ["Database", "Purpose", "connection_budgets", "is_connection_loss"]
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_STATEMENT_TIMEOUT_MS = 30_000
+_URL = "postgresql+asyncpg://"
 _WAIT_S = 5.0
 """How long to wait for a connection."""
 _RETRY_STATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected
-# admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout,
-# idle_in_transaction_session_timeout, too_many_connections, and what a database answers that
-# accepts no connections (object_not_in_prerequisite_state)
-_LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300", "55000"}
-_DOWN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncio.TimeoutError)
+_LOCK_NOT_AVAILABLE = "55P03"
+_OWN_CONNECTIONS = 2
+"""One for the sequencer, one for the health check."""
+
+
+class Purpose(Enum):
+    """What a transaction is for. Each has connections of its own, so that no load of one keeps
+    another from working.
+    """
+
+    READ = auto()
+    GROUP = auto()
+    IMPORT = auto()
+    EDIT = auto()
+
+
+_UNHURRIED = {Purpose.GROUP, Purpose.IMPORT}
+"""Wait for as long as it takes: their number is bounded elsewhere."""
+
+
+def connection_budgets(settings: ProgressSettings) -> dict[Purpose, int]:
+    """How many connections each purpose has at once; together LAUREL_POSTGRES_POOL_SIZE."""
+    rest = settings.postgres_pool_size - settings.group_writers
+    few = 2 if rest >= 8 else 1
+    return {
+        Purpose.GROUP: settings.group_writers,
+        Purpose.IMPORT: few,
+        Purpose.EDIT: few,
+        Purpose.READ: rest - 2 * few,
+    }
 
 
 class Database:
     """PostgreSQL as the stores see it: `read` and `write` transactions on pooled connections."""
 
     def __init__(self, settings: ProgressSettings) -> None:
-        self._url = make_url(settings.postgres_url).set(drivername="postgresql+asyncpg")
-        # Readers never take the last connections: writers go on under any load of reads.
-        self._reads = asyncio.Semaphore(settings.postgres_pool_size - settings.group_writers)
+        self._driver = Driver(settings.postgres_url)
+        budgets = connection_budgets(settings)
+        self._slots = {purpose: asyncio.Semaphore(most) for purpose, most in budgets.items()}
         self.engine: AsyncEngine = create_async_engine(
-            self._url,
-            pool_size=settings.postgres_pool_size + 1,  # and one for the sequencer
+            _URL,
+            async_creator=self._driver.connect,
+            pool_size=settings.postgres_pool_size + _OWN_CONNECTIONS,
             max_overflow=0,
             pool_timeout=_WAIT_S,
             pool_pre_ping=False,
-            connect_args={
-                "timeout": 5,
-                "server_settings": {
-                    "application_name": "laurel_progress",
-                    "jit": "off",
-                    "timezone": "UTC",
-                    "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
-                    "idle_in_transaction_session_timeout": "30000",
-                },
-            },
+            hide_parameters=True,
         )
 
     async def migrate(self) -> None:
-        """Brings the schema to the newest revision."""
+        """Brings the schema to the newest revision, however long that takes.
+
+        Raises DatabaseRefused when the server does not take this URL.
+        """
 
         def run(connection: Connection) -> None:
             migrate(connection)
 
-        async with self.engine.connect() as connection:
-            await connection.run_sync(run)
+        engine = create_async_engine(
+            _URL,
+            async_creator=self._driver.connect_patiently,
+            poolclass=NullPool,
+            hide_parameters=True,
+        )
+        try:
+            # By itself first: what the driver then raises is about the URL, not a migration.
+            await (await self._driver.connect_patiently()).close()
+        except Exception as error:
+            if is_refusal(error):
+                raise DatabaseRefused(str(error)) from None
+            raise
+        try:
+            async with engine.connect() as connection:
+                await connection.run_sync(run)
+        finally:
+            await engine.dispose()
 
     async def connect(self) -> asyncpg.Connection:
         """A connection outside the pool, for LISTEN; the caller closes it."""
-        url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
-        connection: asyncpg.Connection = await asyncpg.connect(url, timeout=5)
-        return connection
+        return await self._driver.connect()
+
+    async def check(self) -> None:
+        """Raises unless the database answers; never waits for other work of this process."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[None]:
+    async def _connection(self, purpose: Purpose) -> AsyncIterator[AsyncConnection]:
+        slots = self._slots[purpose]
         try:
-            async with asyncio.timeout(_WAIT_S):
-                await self._reads.acquire()
+            async with asyncio.timeout(None if purpose in _UNHURRIED else _WAIT_S):
+                await slots.acquire()
         except TimeoutError:
             raise _busy() from None
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                try:
+                    connection = await stack.enter_async_context(self.engine.connect())
+                except (*UNREACHABLE, asyncpg.PostgresError) as error:
+                    raise _unavailable(error) from error
+                yield connection
         finally:
-            self._reads.release()
+            slots.release()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, purpose: Purpose = Purpose.READ) -> AsyncIterator[AsyncConnection]:
         """A read-only transaction in which every statement sees one snapshot."""
-        async with _translated(), self._reading(), self.engine.connect() as connection:
+        async with _translated(), self._connection(purpose) as connection:
             snapshot = await connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
             async with snapshot.begin():
                 yield snapshot
 
-    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def write(
+        self,
+        work: Callable[[AsyncConnection], Awaitable[T]],
+        purpose: Purpose = Purpose.EDIT,
+    ) -> T:
         """Runs `work` in a READ COMMITTED transaction and commits it.
 
         Repeated up to 5 times when the database asks for it (a deadlock): `work` must have
         no effect outside the transaction. A lost connection is Unavailable: the commit may
-        or may not have happened, and a retry with the same request_id tells.
+        or may not have happened, and a retry with the same request_id tells. Unavailable
+        (ROW_BUSY) when another transaction holds for 2 s what this one needs.
         """
         async with _translated():
             async for attempt in AsyncRetrying(
@@ -114,43 +176,17 @@ class Database:
                 reraise=True,
             ):
                 with attempt:
-                    async with self.engine.begin() as connection:
+                    async with self._connection(purpose) as connection, connection.begin():
                         return await work(connection)
         raise AssertionError("the last attempt returns or raises")
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that the caller ends; one that is still open is rolled back."""
-        async with _translated(), self.engine.connect() as connection:
-            yield connection
 
     async def close(self) -> None:
         """Closes every pooled connection."""
         await self.engine.dispose()
 
 
-def sql_state(error: BaseException) -> str:
-    """The SQLSTATE behind an error of SQLAlchemy, "" when it has none."""
-    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-
-
 def _wants_retry(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and sql_state(error) in _RETRY_STATES
-
-
-def is_connection_loss(error: BaseException) -> bool:
-    """Whether the database could not be reached, or went away in the middle."""
-    if isinstance(error, _DOWN):
-        return True
-    if isinstance(error, DBAPIError):
-        state = sql_state(error)
-        return (
-            error.connection_invalidated
-            or isinstance(error, InterfaceError)
-            or state[:2] == "08"
-            or state in _LOST_STATES
-        )
-    return False
 
 
 def _busy() -> ResourceExhausted:
@@ -159,14 +195,23 @@ def _busy() -> ResourceExhausted:
     )
 
 
+def _unavailable(error: BaseException) -> Unavailable:
+    log.warning("database unavailable", error=type(error).__name__)
+    return Unavailable("DATABASE_UNAVAILABLE", "The database does not answer.")
+
+
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
+    """Only the driver's errors: the caller's own files, say, are no matter of the database."""
     try:
         yield
     except PoolTimeoutError:
         raise _busy() from None
-    except (SQLAlchemyError, *_DOWN) as error:
+    except (SQLAlchemyError, asyncpg.PostgresError, *LOST) as error:
         if is_connection_loss(error):
-            log.warning("database unavailable", error=type(error).__name__)
-            raise Unavailable("DATABASE_UNAVAILABLE", "The database does not answer.") from error
+            raise _unavailable(error) from error
+        if sql_state(error) == _LOCK_NOT_AVAILABLE:
+            raise Unavailable(
+                "ROW_BUSY", "Another transaction is in the way; retry it.", retry_delay_s=1.0
+            ) from error
         raise

@@ -6,18 +6,18 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.request import Answered, RequestKind
 from progress_service.domain.streak import Run
 from progress_service.domain.submission import CourseState, LevelState
 
-_LOCK_USERS = text(
-    """SELECT user_id, time_zone, active_days FROM users
-       WHERE user_id = ANY(CAST(:ids AS text[]))
-       ORDER BY user_id FOR NO KEY UPDATE"""
-)
+_USERS = """SELECT user_id, time_zone, active_days FROM users
+            WHERE user_id = ANY(CAST(:ids AS text[])) ORDER BY user_id"""
+_READ_USERS = text(_USERS)
+_LOCK_USERS = text(_USERS + " FOR NO KEY UPDATE")
+_LOCK_FREE_USERS = text(_USERS + " FOR NO KEY UPDATE SKIP LOCKED")
 
 # One row for each ask. Cost: a few primary-key look-ups per ask; neighbours only where the
 # course has an order of levels. Index: the primary keys. `LIMIT 1` instead of EXISTS: that
@@ -132,7 +132,25 @@ async def lock_users(connection: AsyncConnection, user_ids: Sequence[str]) -> di
     A statement of its own: what the lock guards is read by the next one, which sees what
     the holder before has committed.
     """
-    rows = await connection.execute(_LOCK_USERS, {"ids": sorted(set(user_ids))})
+    return await _learners(connection, _LOCK_USERS, user_ids)
+
+
+async def lock_free_users(
+    connection: AsyncConnection, user_ids: Sequence[str]
+) -> dict[str, Learner]:
+    """As `lock_users`, without those that another transaction holds."""
+    return await _learners(connection, _LOCK_FREE_USERS, user_ids)
+
+
+async def read_users(connection: AsyncConnection, user_ids: Sequence[str]) -> dict[str, Learner]:
+    """Those users that exist, held or not."""
+    return await _learners(connection, _READ_USERS, user_ids)
+
+
+async def _learners(
+    connection: AsyncConnection, statement: TextClause, user_ids: Sequence[str]
+) -> dict[str, Learner]:
+    rows = await connection.execute(statement, {"ids": sorted(set(user_ids))})
     return {
         row.user_id: Learner(row.user_id, row.time_zone, runs_of(row.active_days)) for row in rows
     }

@@ -11,12 +11,17 @@ _LEVELS = text(
     """SELECT level_id, best_marks, attempts, time_spent_ms, complete_time, xp_earned
        FROM level_progress WHERE user_id = :user_id AND course_id = :course_id"""
 )
+# Index: course_progress_course, then each learner's primary-key range.
 _COMPLETED = text(
-    """SELECT user_id,
-              array_remove(array_agg(CASE WHEN complete_time IS NOT NULL THEN level_id END), NULL)
-                  AS completed
-       FROM level_progress WHERE course_id = :course_id GROUP BY user_id"""
+    """SELECT c.user_id,
+              ARRAY(SELECT p.level_id FROM level_progress p
+                    WHERE p.user_id = c.user_id AND p.course_id = c.course_id
+                      AND p.complete_time IS NOT NULL) AS completed
+       FROM course_progress c
+       WHERE c.course_id = :course_id AND c.user_id > :after
+       ORDER BY c.user_id LIMIT :limit"""
 )
+_LEARNERS = text("SELECT count(*) FROM course_progress WHERE course_id = :course_id")
 _USER_EXISTS = text("SELECT EXISTS (SELECT FROM users WHERE user_id = :user_id)")
 
 # Index: attempts_user, attempts_level or attempts_course, read backwards.
@@ -52,10 +57,18 @@ async def load_levels(connection: AsyncConnection, user_id: str, course_id: str)
     return {row.level_id: row for row in rows}
 
 
-async def load_completed(connection: AsyncConnection, course_id: str) -> dict[str, frozenset[str]]:
-    """For every user who has tried a level of the course: the completed ones."""
-    rows = await connection.execute(_COMPLETED, {"course_id": course_id})
-    return {row.user_id: frozenset(row.completed) for row in rows}
+async def count_learners(connection: AsyncConnection, course_id: str) -> int:
+    """How many users have tried a level of the course."""
+    return int((await connection.execute(_LEARNERS, {"course_id": course_id})).scalar_one())
+
+
+async def load_completed(
+    connection: AsyncConnection, course_id: str, after: str, limit: int
+) -> list[tuple[str, frozenset[str]]]:
+    """Users after `after` who have tried a level of the course, each with the completed ones."""
+    params = {"course_id": course_id, "after": after, "limit": limit}
+    rows = await connection.execute(_COMPLETED, params)
+    return [(row.user_id, frozenset(row.completed)) for row in rows]
 
 
 async def load_attempts(

@@ -11,7 +11,7 @@ from progress_service.domain.request import RequestKind, fingerprint, same_reque
 from progress_service.store import learner_read
 from progress_service.store.learner_read import Ask
 from progress_service.store.ledger_write import Batch, EntryIds
-from progress_service.store.recorder import Credited, Recorded
+from progress_service.store.outcomes import Credited, Recorded
 from shared.errors import FailedPrecondition, NotFound
 
 _ENTRY = text("SELECT * FROM xp_entries WHERE entry_id = :entry_id")

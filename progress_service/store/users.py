@@ -19,12 +19,13 @@ _USERS = RowSet(
         "hidden": "boolean",
     },
 )
-# Creates or edits in sorted order; a profile that is equal stays as it is and is no change.
+# Creates or edits in the order in which users are locked; a profile that is equal stays as it
+# is and is no change.
 _PUT = text(
     f"""
     WITH put AS (
         INSERT INTO users ({_USERS.names})
-        SELECT {_USERS.names} FROM {_USERS.source} ORDER BY user_id
+        SELECT {_USERS.names} FROM {_USERS.source} ORDER BY user_id COLLATE "C"
         ON CONFLICT (user_id) DO UPDATE SET
             display_name = EXCLUDED.display_name, avatar_url = EXCLUDED.avatar_url,
             time_zone = EXCLUDED.time_zone, hidden = EXCLUDED.hidden, update_time = now()

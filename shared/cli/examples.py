@@ -6,17 +6,11 @@ import sys
 from pathlib import Path
 
 from shared.cli import demo_course
-from shared.embedded.settings import EmbeddedSettings, reachable_host
+from shared.embedded.settings import EmbeddedSettings
 
 TOP = "laurel.leaderboard.v1.LeaderboardService/GetTop"
 RANK = "laurel.leaderboard.v1.LeaderboardService/GetRank"
 SUBMIT = "laurel.progress.v1.ProgressService/SubmitProgress"
-
-
-def gateway_address(settings: EmbeddedSettings) -> str:
-    """Where this machine reaches the gateway, host:port."""
-    host = reachable_host(settings.bind_host)
-    return f"{f'[{host}]' if ':' in host else host}:{settings.gateway_port}"
 
 
 def endpoints(settings: EmbeddedSettings) -> str:
@@ -24,7 +18,7 @@ def endpoints(settings: EmbeddedSettings) -> str:
     metrics = "none (LAUREL_METRICS_PORT=0)"
     if settings.metrics_port:
         ports = (settings.metrics_port, settings.metrics_port + 1)
-        metrics = ", ".join(f"http://127.0.0.1:{port}/metrics" for port in ports)
+        metrics = ", ".join(f"http://{settings.reachable(port)}/metrics" for port in ports)
     embedded = "embedded, on a socket in {home}/{folder}"
     home = settings.home
     postgres = embedded.format(home=home, folder="postgres")
@@ -32,7 +26,7 @@ def endpoints(settings: EmbeddedSettings) -> str:
     lines = {
         "ProgressService": f"{settings.progress_target}  (gRPC)",
         "LeaderboardService": f"{settings.leaderboard_target}  (gRPC)",
-        "Gateway": f"http://{gateway_address(settings)}  (gRPC-Web and gRPC)",
+        "Gateway": f"http://{settings.reachable(settings.gateway_port)}  (gRPC-Web and gRPC)",
         "Metrics": metrics,
         "PostgreSQL": "LAUREL_POSTGRES_URL" if settings.postgres_url else postgres,
         "Redis": "LAUREL_REDIS_URL" if settings.redis_url else redis,
@@ -56,7 +50,7 @@ def example_calls(settings: EmbeddedSettings) -> str:
     direct = f"{buf} curl --http2-prior-knowledge --protocol grpc"
     # The gateway offers no reflection: the schema comes from the repository.
     web = f"{buf} curl --schema . --protocol grpcweb"
-    gateway = f"http://{gateway_address(settings)}"
+    gateway = f"http://{settings.reachable(settings.gateway_port)}"
     return "\n".join(
         (
             "# gRPC, with grpcurl (the servers offer reflection)",

@@ -62,7 +62,8 @@ def up(
     """Start both services and their stores in the foreground; Ctrl-C stops everything.
 
     Prints `ready` on a line of its own once both services are SERVING. Exit status: 0 stopped on
-    request, 1 something did not start, 2 a bad setting, a port or the home in use.
+    request, 1 something did not start, 2 a bad setting (of a service too), a port or the home in
+    use.
     """
     settings = EmbeddedSettings.load()
     # This process's own log lines are few and for people; the services' go to files, as set.

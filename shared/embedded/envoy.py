@@ -19,7 +19,8 @@ from shared.embedded.errors import EmbeddedError
 from shared.embedded.logfile import LogFile
 from shared.embedded.pidfile import PidFile
 from shared.embedded.process import ChildProcess, Command, wait_until
-from shared.embedded.settings import GatewaySettings, reachable_host, split_origins
+from shared.embedded.settings import GatewaySettings, split_origins
+from shared.settings import reachable_host
 
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
 
@@ -32,7 +33,7 @@ def render(settings: GatewaySettings) -> str:
         admin = {"address": _address("127.0.0.1", settings.gateway_admin_port)}
     values = {
         "admin": admin,
-        "listen_address": _address(settings.bind_host, settings.gateway_port),
+        "listen_address": _address(_ip_address(settings.bind_host), settings.gateway_port),
         "cors_origins": _origin_matchers(settings.cors_origins),
         "progress_address": _target_address(settings.progress_target),
         "leaderboard_address": _target_address(settings.leaderboard_target),
@@ -49,6 +50,11 @@ def _header_removed(template: str) -> Template:
 
 def _address(host: str, port: int) -> dict[str, object]:
     return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _ip_address(host: str) -> str:
+    """What a host's name stands for: Envoy listens on numbers alone. Raises OSError."""
+    return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
 
 
 def _target_address(target: str) -> dict[str, object]:

@@ -6,4 +6,8 @@ class EmbeddedError(RuntimeError):
 
 
 class RefusedError(EmbeddedError):
-    """The stack cannot start as it is set up: a port is taken, a folder is in use."""
+    """The stack cannot start as it is set up: a bad setting, a port or folder that is in use."""
+
+
+class LateError(EmbeddedError):
+    """Something did not come about in time."""

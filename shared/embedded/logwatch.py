@@ -19,11 +19,18 @@ class LogWatch:
 
     def new_warnings(self) -> list[str]:
         """Lines for a person, of the entries since the last call; at most ten and a remainder."""
-        shown = [text for line in self._new_lines() if (text := self._shown(line))]
+        shown = self._new_shown()
         if len(shown) > SHOWN_AT_ONCE:
             more = len(shown) - SHOWN_AT_ONCE
             shown = [*shown[:SHOWN_AT_ONCE], f"{self._name}: {more} more, in {self._path}"]
         return shown
+
+    def latest_warning(self) -> list[str]:
+        """The last of the lines since the last call; none when there are none."""
+        return self._new_shown()[-1:]
+
+    def _new_shown(self) -> list[str]:
+        return [text for line in self._new_lines() if (text := self._shown(line))]
 
     def _new_lines(self) -> list[bytes]:
         """The whole lines since the last call; all of the file after it has been emptied."""

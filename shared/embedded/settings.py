@@ -1,11 +1,9 @@
 """Settings of the embedded stack and of the gateway."""
 
 import re
-from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from pydantic_settings import SettingsConfigDict
 
 from shared.settings import CommonSettings
 
@@ -32,12 +30,6 @@ def split_origins(text: str) -> list[str]:
     return [origin for part in text.split(",") if (origin := part.strip())]
 
 
-def reachable_host(bind_host: str) -> str:
-    """Where this machine reaches a server that listens on `bind_host`."""
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
-    return everywhere.get(bind_host, bind_host)
-
-
 class GatewaySettings(CommonSettings):
     """What the gateway needs to know."""
 
@@ -57,30 +49,19 @@ class GatewaySettings(CommonSettings):
     )
 
 
-def _url(*schemes: str) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if not text.startswith(schemes):
-            raise ValueError(f"it must begin with {' or '.join(schemes)}")
-        return text
-
-    return check
-
-
-PostgresUrl = Annotated[str, AfterValidator(_url("postgresql://"))]
-RedisUrl = Annotated[str, AfterValidator(_url("redis://", "rediss://", "unix://"))]
-
-
 class EmbeddedSettings(GatewaySettings):
-    """What `laurel up` needs to know. A URL that is not set means an embedded server."""
+    """What `laurel up` needs to know. A URL that is not set means an embedded server.
 
-    # A variable that is set to nothing is not set.
-    model_config = SettingsConfigDict(env_ignore_empty=True)
+    Whether a URL is a good one is for the service to say that gets it: see `check_settings`.
+    """
 
-    postgres_url: PostgresUrl | None = Field(
+    postgres_url: str | None = Field(
         None,
-        description="PostgreSQL to use, postgresql://user:password@host:port/database; unset: "
-        "one of our own.",
+        description="PostgreSQL to use, as for ProgressService; unset: one of our own.",
+        repr=False,
     )
-    redis_url: RedisUrl | None = Field(
-        None, description="Redis to use, redis://, rediss:// or unix://; unset: one of our own."
+    redis_url: str | None = Field(
+        None,
+        description="Redis to use, as for LeaderboardService; unset: one of our own.",
+        repr=False,
     )

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from shared.embedded.envoy import EmbeddedEnvoy
-from shared.embedded.errors import EmbeddedError, RefusedError
+from shared.embedded.errors import EmbeddedError, LateError, RefusedError
 from shared.embedded.folders import FolderLock, private_folder
 from shared.embedded.leftover import POLL_S
 from shared.embedded.logwatch import LogWatch
@@ -22,13 +22,19 @@ from shared.embedded.ports import check_ports
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.redis import EmbeddedRedis
 from shared.embedded.service import Module, ModuleProcess
-from shared.embedded.settings import EmbeddedSettings, reachable_host
+from shared.embedded.settings import EmbeddedSettings
+from shared.embedded.settings_check import BAD_SETTING, check_settings
 from shared.embedded.supervisor import Supervised, Unit
 
 SERVING_TIMEOUT_S = 60.0
 TICK_S = 0.2
+PROGRESS = Module("ProgressService", "progress_service")
+LEADERBOARD = Module("LeaderboardService", "leaderboard_service")
 # Each service gets the URL of its own store alone.
 STORE_URLS = ("LAUREL_POSTGRES_URL", "LAUREL_REDIS_URL")
+# What the URLs of embedded servers look like, before these have been started.
+EMBEDDED_POSTGRES_URL = "postgresql://laurel@/laurel?host=/"
+EMBEDDED_REDIS_URL = "unix:///redis.sock"
 TRIM_EVERY_S = 5.0
 
 
@@ -41,14 +47,12 @@ class Stack:
 
     def __init__(self, settings: EmbeddedSettings, say: Callable[[str], None]) -> None:
         self.home = settings.home.expanduser().absolute()
-        host = reachable_host(settings.bind_host)
-        host = f"[{host}]" if ":" in host else host
         # This stack's own services, whatever other addresses the environment names.
         self.settings = settings.model_copy(
             update={
                 "home": self.home,
-                "progress_address": f"{host}:{settings.progress_port}",
-                "leaderboard_address": f"{host}:{settings.leaderboard_port}",
+                "progress_address": settings.reachable(settings.progress_port),
+                "leaderboard_address": settings.reachable(settings.leaderboard_port),
             }
         )
         self._say = say
@@ -59,21 +63,28 @@ class Stack:
     def start(self) -> None:
         """Starts everything; returns when both services are SERVING and the gateway listens.
 
-        Raises RefusedError when it cannot begin (home in use, port taken), EmbeddedError when
-        something does not come up. Either way the caller calls `stop`.
+        Raises RefusedError when it cannot begin (a bad setting, home in use, port taken),
+        EmbeddedError when something does not come up. Either way the caller calls `stop`.
         """
+        self._check_settings()
         self._take_home()
         self._end_left_over()
         check_ports(self.settings)
         postgres_url, redis_url = self._start_servers()
-        services = self._services(postgres_url, redis_url)
+        special = self._service_environments(postgres_url, redis_url)
+        services = [self.module_process(module, own) for module, own in special.items()]
+        watches = [LogWatch(service.name, service.log.path) for service in services]
         for service in services:
             self.add(service)
-        self._wait_until_serving(services)
+        self._wait_until_serving(services, watches)
         run = self.home / "run"
         self.add(EmbeddedEnvoy(run, self.settings, self.home / "logs" / "envoy.log"))
-        # What they warned of while they waited for each other is in the logs.
-        self._watches = [LogWatch(service.name, service.log.path) for service in services]
+        # What a service warned of while it waited for our own servers is in the logs alone.
+        given = (self.settings.postgres_url, self.settings.redis_url)
+        self._watches = [
+            watch if url else LogWatch(service.name, service.log.path)
+            for service, watch, url in zip(services, watches, given, strict=True)
+        ]
 
     def run_module(
         self, module: Module, timeout_s: float, *, accepted: Sequence[int] = (0,)
@@ -97,15 +108,8 @@ class Stack:
         self, module: Module, environment: dict[str, str] | None = None
     ) -> ModuleProcess:
         """A program of ours that is told about this stack, to be started or added."""
-        own = {
-            "LAUREL_HOME": str(self.home),
-            "LAUREL_PROGRESS_ADDRESS": self.settings.progress_address,
-            "LAUREL_LEADERBOARD_ADDRESS": self.settings.leaderboard_address,
-        }
-        drain_s = self.settings.drain_seconds
-        inherited = {name: text for name, text in os.environ.items() if name not in STORE_URLS}
-        everything = inherited | own | (environment or {})
-        return ModuleProcess(module, self.home, everything, drain_s=drain_s)
+        everything = self._environment() | (environment or {})
+        return ModuleProcess(module, self.home, everything, drain_s=self.settings.drain_seconds)
 
     def add(self, unit: Unit, *, finishes: bool = False) -> None:
         """Starts a unit and watches over it from now on; it will be stopped before the others.
@@ -124,14 +128,17 @@ class Stack:
         while True:
             for supervised in self._units:
                 supervised.check(time.monotonic())
-            for watch in self._watches:
-                for line in watch.new_warnings():
-                    self._say(line)
+            self._show_warnings(self._watches)
             if time.monotonic() >= next_trim:
                 next_trim = time.monotonic() + TRIM_EVERY_S
                 for supervised in self._units:
                     supervised.unit.log.trim()
             time.sleep(TICK_S)
+
+    def _show_warnings(self, watches: Sequence[LogWatch]) -> None:
+        for watch in watches:
+            for line in watch.new_warnings():
+                self._say(line)
 
     def stop(self) -> None:
         """Stops everything, the last started first, each within its bound."""
@@ -147,6 +154,21 @@ class Stack:
                 self._units[-1].unit.kill()
             self._units.pop()
         self._lock.release()
+
+    def _environment(self) -> dict[str, str]:
+        """What every program of ours is told."""
+        own = {
+            "LAUREL_HOME": str(self.home),
+            "LAUREL_PROGRESS_ADDRESS": self.settings.progress_address,
+            "LAUREL_LEADERBOARD_ADDRESS": self.settings.leaderboard_address,
+        }
+        return {name: text for name, text in os.environ.items() if name not in STORE_URLS} | own
+
+    def _check_settings(self) -> None:
+        postgres_url = self.settings.postgres_url or EMBEDDED_POSTGRES_URL
+        redis_url = self.settings.redis_url or EMBEDDED_REDIS_URL
+        special = self._service_environments(postgres_url, redis_url)
+        check_settings({module: self._environment() | own for module, own in special.items()})
 
     def _take_home(self) -> None:
         """Creates the home, which only we may enter, and makes sure that it is ours alone."""
@@ -180,24 +202,26 @@ class Stack:
             redis_url = redis.url()
         return postgres_url, redis_url
 
-    def _services(self, postgres_url: str, redis_url: str) -> list[ModuleProcess]:
-        """Both services; each is told where its own store is."""
+    def _service_environments(
+        self, postgres_url: str, redis_url: str
+    ) -> dict[Module, dict[str, str]]:
+        """What each service is told besides: where its own store is, and its metrics' port."""
         first_port = self.settings.metrics_port
         second_port = first_port + 1 if first_port else 0
-        progress = Module("ProgressService", "progress_service")
-        leaderboard = Module("LeaderboardService", "leaderboard_service")
-        return [
-            self.module_process(
-                progress,
-                {"LAUREL_POSTGRES_URL": postgres_url, "LAUREL_METRICS_PORT": str(first_port)},
-            ),
-            self.module_process(
-                leaderboard,
-                {"LAUREL_REDIS_URL": redis_url, "LAUREL_METRICS_PORT": str(second_port)},
-            ),
-        ]
+        return {
+            PROGRESS: {
+                "LAUREL_POSTGRES_URL": postgres_url,
+                "LAUREL_METRICS_PORT": str(first_port),
+            },
+            LEADERBOARD: {
+                "LAUREL_REDIS_URL": redis_url,
+                "LAUREL_METRICS_PORT": str(second_port),
+            },
+        }
 
-    def _wait_until_serving(self, services: list[ModuleProcess]) -> None:
+    def _wait_until_serving(
+        self, services: Sequence[ModuleProcess], watches: Sequence[LogWatch]
+    ) -> None:
         addresses = (self.settings.progress_address, self.settings.leaderboard_address)
         waiter = self.module_process(
             Module("the wait for SERVING", "shared.embedded.serving", addresses)
@@ -206,25 +230,39 @@ class Stack:
         def still_waiting() -> bool:
             for service in services:
                 if not service.running:
-                    raise EmbeddedError(
-                        f"{service.name} ended with exit code {service.exit_code} while it "
-                        f"started: {service.log.tail()}"
-                    )
+                    raise _ended(service)
+            # It waits for a database that is not ours, perhaps for ever.
+            self._show_warnings(watches[:1] if self.settings.postgres_url else ())
             return waiter.running
 
         waiter.start()
         try:
             self._wait(still_waiting, SERVING_TIMEOUT_S, "the services are not SERVING")
+        except LateError:
+            # What they have warned of last is why.
+            for line in [line for watch in watches for line in watch.latest_warning()]:
+                self._say(line)
+            raise
         finally:
             waiter.kill()
         if waiter.exit_code != 0:
             raise EmbeddedError(f"cannot ask for the services' health: {waiter.log.tail()}")
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
-        """Waits while the condition holds; EmbeddedError with `otherwise` after the timeout."""
+        """Waits while the condition holds; LateError with `otherwise` after the timeout."""
         deadline = time.monotonic() + timeout_s
         while condition():
             if time.monotonic() > deadline:
                 logs = self.home / "logs"
-                raise EmbeddedError(f"{otherwise} within {timeout_s:g} s; see {logs}")
+                raise LateError(f"{otherwise} within {timeout_s:g} s; see {logs}")
             time.sleep(POLL_S)
+
+
+def _ended(service: ModuleProcess) -> EmbeddedError:
+    """Why a service ended while it started: a bad setting, or something else."""
+    if service.exit_code == BAD_SETTING:
+        return RefusedError(service.log.reason())
+    return EmbeddedError(
+        f"{service.name} ended with exit code {service.exit_code} while it started: "
+        f"{service.log.reason()}"
+    )

@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from shared.embedded.leftover import still_alive
 
 LAUREL = Path(sys.executable).parent / "laurel"
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 POLL_S = 0.05
 
 
@@ -102,7 +103,18 @@ class RunningStack:
 
     def target(self, name: str) -> str:
         """The address of a port, host:port."""
-        return f"127.0.0.1:{self.port(name)}"
+        return f"{self.settings.get('LAUREL_BIND_HOST', '127.0.0.1')}:{self.port(name)}"
+
+    def run_client(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs the `laurel` command on this stack, to its end."""
+        return subprocess.run(
+            [str(LAUREL), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
     def start(self) -> None:
         """Starts it; returns at once."""
@@ -113,6 +125,7 @@ class RunningStack:
                 stdout=output,
                 stderr=errors,
                 env=self.environment,
+                cwd=REPOSITORY,
                 start_new_session=True,
             )
 
@@ -156,6 +169,14 @@ class RunningStack:
         """The supervisor and everything that it has started."""
         return [self.process, *self.process.children(recursive=True)]
 
+    def child(self, part: str) -> psutil.Process:
+        """The child whose command line has `part` in it."""
+        return next(process for process in self.process.children() if _runs(process, part))
+
+    def child_runs(self, part: str) -> bool:
+        """Whether there is such a child."""
+        return any(_runs(process, part) for process in self.process.children())
+
     def close(self) -> None:
         """Stops it, if it runs, and removes its folder; fails when a process is left."""
         if self._process is not None and self._process.poll() is None:
@@ -172,6 +193,10 @@ class RunningStack:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+def _runs(process: psutil.Process, part: str) -> bool:
+    return part in " ".join(process.cmdline())
 
 
 def is_serving(target: str) -> bool:

@@ -1,8 +1,10 @@
 """`laurel up`: everything starts, stops, is restarted, and refuses what cannot work."""
 
 import asyncio
+import json
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,6 @@ import pytest
 
 from shared.channels import open_channel
 from shared.embedded.leftover import still_alive
-from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2
-from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
 from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
 from tests.e2e.running_stack import RunningStack, is_serving, until
@@ -41,30 +41,6 @@ def user_ids(stack: RunningStack) -> list[str]:
             return [user.user_id for user in answer.users]
 
     return asyncio.run(call())
-
-
-def total_xp(stack: RunningStack) -> int:
-    """The sum of the XP of the board's first 50."""
-
-    async def call() -> int:
-        async with open_channel(stack.target("LEADERBOARD_PORT")) as channel:
-            answer = await LeaderboardServiceStub(channel).GetTop(
-                leaderboard_pb2.GetTopRequest(page_size=50), timeout=10
-            )
-            return sum(entry.score for entry in answer.entries)
-
-    return asyncio.run(call())
-
-
-def child(stack: RunningStack, part: str) -> psutil.Process:
-    """The child whose command line has `part` in it."""
-    children = stack.process.children()
-    return next(process for process in children if part in " ".join(process.cmdline()))
-
-
-def child_runs(stack: RunningStack, part: str) -> bool:
-    children = stack.process.children()
-    return any(part in " ".join(process.cmdline()) for process in children)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +78,7 @@ def test_a_second_stack_on_the_same_home_is_refused(stack: RunningStack, tmp_pat
 
 @pytest.mark.parametrize("part", ["progress_service", "leaderboard_service", "envoy", "redis"])
 def test_what_is_killed_is_started_again(stack: RunningStack, part: str) -> None:
-    victim = child(stack, part)
+    victim = stack.child(part)
     victim.send_signal(signal.SIGKILL)
 
     def is_back() -> bool:
@@ -115,7 +91,7 @@ def test_what_is_killed_is_started_again(stack: RunningStack, part: str) -> None
 
 def test_it_answers_again_after_postgres_was_killed(stack: RunningStack) -> None:
     put_user(stack, "before-the-kill")
-    child(stack, "postgres").send_signal(signal.SIGKILL)
+    stack.child("postgres").send_signal(signal.SIGKILL)
 
     def answers() -> bool:
         try:
@@ -159,11 +135,26 @@ def test_it_starts_again_after_everything_was_killed(stack: RunningStack) -> Non
 
 def test_two_stacks_run_side_by_side(stack: RunningStack) -> None:
     put_user(stack, "only-in-one")
-    with RunningStack() as other:
+    with RunningStack(settings={"LAUREL_BIND_HOST": "127.0.0.2"}) as other:
         assert user_ids(other) == []
         assert all(is_serving(stack.target(name)) for name in SERVICES)
+        the_command_line_finds_it_on_another_address(other)
 
     assert "only-in-one" in user_ids(stack)
+
+
+def the_command_line_finds_it_on_another_address(stack: RunningStack) -> None:
+    done = stack.run_client("status", "--json")
+    states = json.loads(done.stdout)
+
+    assert done.returncode == 0
+    assert states["progress_service"]["address"] == stack.target("PROGRESS_PORT")
+    assert states["leaderboard_service"]["health"] == "SERVING"
+    for port in (stack.port("METRICS_PORT"), stack.port("METRICS_PORT") + 1):
+        url = f"http://127.0.0.2:{port}/metrics"
+        assert url in stack.output
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert b"laurel_" in answer.read()
 
 
 def test_the_demo_stays_out_of_a_home_with_users(stack: RunningStack) -> None:
@@ -186,47 +177,3 @@ def test_a_taken_port_is_one_line_that_names_the_setting() -> None:
     assert stack.errors.splitlines() == [f"laurel: LAUREL_GATEWAY_PORT: port {port} is in use"]
     assert status == 2
     stack.close()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("LAUREL_TIMEZONE", "Mars/Olympus"),
-        ("LAUREL_PROGRESS_PORT", "many"),
-        ("LAUREL_POSTGRES_URL", "mysql://localhost/laurel"),
-        ("LAUREL_CORS_ORIGINS", "app.example.com"),
-    ],
-)
-def test_a_bad_setting_is_one_line_that_names_it(name: str, value: str) -> None:
-    stack = RunningStack(settings={name: value})
-    status = stack.run_to_end()
-
-    assert status == 2
-    assert len(stack.errors.splitlines()) == 1
-    assert name in stack.errors
-    stack.close()
-
-
-def test_the_demo_moves_the_board_and_a_second_interrupt_ends_it_at_once() -> None:
-    with RunningStack(options=("--demo",), settings={"LAUREL_DRAIN_SECONDS": "60"}) as stack:
-        assert f"http://{stack.target('GATEWAY_PORT')}/laurel." in stack.output
-        until(lambda: total_xp(stack) > 0, 20, "someone is on the board")
-        at_first = total_xp(stack)
-        until(lambda: total_xp(stack) > at_first, 20, "the board moves")
-        a_second_interrupt_does_not_wait_for_anyone(stack)
-
-
-def a_second_interrupt_does_not_wait_for_anyone(stack: RunningStack) -> None:
-    family = stack.family()
-    child(stack, "leaderboard_service").suspend()
-    stack.process.send_signal(signal.SIGINT)
-    until(lambda: not child_runs(stack, "envoy"), 10, "it has begun to stop")
-
-    def ended() -> bool:
-        # Signals in quick succession count as one, so they are repeated.
-        stack.interrupt_once()
-        return stack.has_ended(0.6)
-
-    until(ended, 20, "it has ended")
-    assert stack.wait() == 0
-    assert still_alive(family, 5) == []

@@ -170,7 +170,6 @@ async def test_an_invalid_metric_names_its_fields(progress: Progress) -> None:
         ({"unit": "x" * 41}, "unit"),
         ({"windows": [2]}, "windows"),
         ({"windows": [1, 6]}, "windows"),
-        ({"windows": [0]}, "windows"),
         ({"max_self_award": -1}, "max_self_award"),
         ({"max_self_award": MAX_SCORE + 1}, "max_self_award"),
     ):

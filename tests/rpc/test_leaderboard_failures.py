@@ -118,6 +118,15 @@ async def test_a_snapshot_that_is_cut_short_is_begun_anew(redis_url: str) -> Non
         await check_board(client, source=REDIS)
 
 
+async def test_a_snapshot_may_begin_with_messages_that_hold_nothing(redis_url: str) -> None:
+    peer = Peer()
+    await fill(peer)
+    peer.silent_messages = 5
+    async with live_client(redis_url, peer) as client:
+        assert peer.snapshots == 1
+        await check_board(client, source=REDIS)
+
+
 async def test_two_services_on_one_redis_count_each_change_once(redis_url: str) -> None:
     peer = Peer()
     await fill(peer)

@@ -91,6 +91,7 @@ async def test_a_position_of_another_tenure_is_another_position(redis_url: str) 
 async def test_a_confirmation_moves_time_and_tenure_and_nothing_else(redis_url: str) -> None:
     async with open_stores(redis_url) as stores:
         await stores.apply(scores_fold([("a", 5)]))
+        assert stores.meta.fields == await stores.link.client.hlen(stores.generation.meta)
         stores.meta = await stores.writer.confirm(stores.generation, stores.meta, "e2", 99)
         assert stores.meta == await stores.writer.meta(stores.generation)
         assert (stores.meta.position, stores.meta.numbered_us) == (Position("e2", 1), 10)

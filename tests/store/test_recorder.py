@@ -109,7 +109,7 @@ async def test_a_statement_that_fails_leaves_nothing_of_anyone_in_its_group(
                     await progress.submit(user_id, "l1", request_id="a")
                 assert "unnumbered" not in caught[0].message
         events = [one["event"] for one in logs if one["log_level"] == "error"]
-        assert events == ["submission met a constraint"] * 2
+        assert events == ["submission failed"] * 2
         assert await traces(sql, "ann") == await traces(sql, "bob") == NOTHING
         await sql.execute(
             "ALTER TABLE unnumbered_changes DROP CONSTRAINT unnumbered_changes_kind_check"
@@ -142,7 +142,7 @@ async def test_one_that_meets_a_constraint_does_not_fail_the_others_of_its_group
             async with refused(Unavailable, "CONSTRAINT_VIOLATED"):
                 await group[0]
             assert (await group[1]).xp_earned == 50
-        assert "group met a constraint; one by one" in [one["event"] for one in logs]
+        assert "group failed; one by one" in [one["event"] for one in logs]
 
 
 async def test_a_level_cannot_be_paid_twice_even_by_hand(progress: Progress) -> None:

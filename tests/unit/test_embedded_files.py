@@ -45,6 +45,28 @@ def test_only_the_owner_reads_a_log(tmp_path: Path) -> None:
     assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
 
 
+def test_only_what_was_written_since_the_last_start_is_the_reason_of_an_end(
+    tmp_path: Path,
+) -> None:
+    log = LogFile(tmp_path / "a.log")
+    append(log, "laurel: cannot listen on an old port\n")
+    append(log, '{"event": "starting"}\nTraceback\nValueError: new\n')
+    assert log.reason() == '{"event": "starting"}\nTraceback\nValueError: new'
+
+    append(log, 'laurel: bad setting X: new\n{"event": "stopped"}\n')
+    assert log.reason() == "bad setting X: new"
+
+
+def test_a_log_that_was_emptied_since_its_start_is_new(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "a.log")
+    append(log, "long before the start\n")
+    writer = log.open()
+    os.truncate(log.path, 0)
+    os.write(writer, b"after\n")
+    os.close(writer)
+    assert log.tail() == "after"
+
+
 def test_the_terminal_shows_warnings_and_errors_once(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "a.log")
     append(log, json.dumps({"event": "before", "level": "error"}) + "\n")

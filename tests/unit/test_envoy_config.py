@@ -58,6 +58,12 @@ def test_it_listens_on_the_loopback_address_without_an_admin_interface() -> None
     assert yaml.safe_load(configuration)["admin"] == {}
 
 
+def test_a_name_to_listen_on_becomes_an_address() -> None:
+    configuration = render(settings(bind_host="localhost"))
+
+    assert listener(configuration)["address"]["socket_address"]["address"] in {"127.0.0.1", "::1"}
+
+
 def test_a_second_gateway_cannot_share_the_port() -> None:
     assert listener(render(settings()))["enable_reuse_port"] is False
 

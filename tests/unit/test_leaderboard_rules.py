@@ -81,10 +81,10 @@ def test_a_credit_does_not_count_on_boards_that_it_excludes() -> None:
     assert fold.boards == {"xp//all_time/": {"a": -5}}
 
 
-@given(score=st.integers(1, 2**53 - 1), user=IDS)
-def test_a_page_token_says_after_whom_to_go_on(score: int, user: str) -> None:
-    token = page_token.encode("xp//all_time/", 1, PageToken(score, user))
-    assert page_token.decode(token, "xp//all_time/", 1) == PageToken(score, user)
+@given(epoch=st.just("") | IDS, score=st.integers(1, 2**53 - 1), user=IDS)
+def test_a_page_token_says_after_whom_to_go_on(epoch: str, score: int, user: str) -> None:
+    token = page_token.encode("xp//all_time/", 1, PageToken(epoch, score, user))
+    assert page_token.decode(token, "xp//all_time/", 1) == PageToken(epoch, score, user)
 
 
 def _forged(*parts: object) -> str:
@@ -100,16 +100,20 @@ def _forged(*parts: object) -> str:
         "AAAA",
         "W" * 5000,
         _forged(),
-        _forged(2, "xp//all_time/", 1, 5, "a"),
-        _forged(1, "xp//year/2026", 1, 5, "a"),
-        _forged(1, "xp//all_time/", 2, 5, "a"),
-        _forged(1, "xp//all_time/", 1, 0, "a"),
-        _forged(1, "xp//all_time/", 1, 5.5, "a"),
-        _forged(1, "xp//all_time/", 1, True, "a"),
-        _forged(1, "xp//all_time/", 1, 2**53, "a"),
-        _forged(1, "xp//all_time/", 1, 5, "a/b"),
-        _forged(1, "xp//all_time/", 1, 5, ["a"]),
-        _forged(1, "xp//all_time/", 1, 5, "a", "b"),
+        _forged(1, "xp//all_time/", 1, 5, "a"),
+        _forged(1, "xp//all_time/", 1, "e", 5, "a"),
+        _forged(2, "xp//year/2026", 1, "e", 5, "a"),
+        _forged(2, "xp//all_time/", 2, "e", 5, "a"),
+        _forged(2, "xp//all_time/", 1, 7, 5, "a"),
+        _forged(2, "xp//all_time/", 1, "e/f", 5, "a"),
+        _forged(2, "xp//all_time/", 1, "e" * 65, 5, "a"),
+        _forged(2, "xp//all_time/", 1, "e", 0, "a"),
+        _forged(2, "xp//all_time/", 1, "e", 5.5, "a"),
+        _forged(2, "xp//all_time/", 1, "e", True, "a"),
+        _forged(2, "xp//all_time/", 1, "e", 2**53, "a"),
+        _forged(2, "xp//all_time/", 1, "e", 5, "a/b"),
+        _forged(2, "xp//all_time/", 1, "e", 5, ["a"]),
+        _forged(2, "xp//all_time/", 1, "e", 5, "a", "b"),
     ],
 )
 def test_any_other_page_token_is_invalid(token: str) -> None:

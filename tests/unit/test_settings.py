@@ -3,6 +3,7 @@
 import pytest
 
 from progress_service.settings import ProgressSettings
+from shared.settings import CommonSettings
 
 URL = "postgresql://laurel:secret@db.example:5432/laurel"
 
@@ -31,6 +32,34 @@ def test_a_set_variable_counts_and_an_unknown_one_is_ignored(
     settings = ProgressSettings.load()
     assert settings.progress_target == "127.0.0.1:6000"
     assert settings.zone.key == "Asia/Jakarta"
+
+
+@pytest.mark.parametrize(
+    ("bind_host", "target"),
+    [
+        ("127.0.0.2", "127.0.0.2:50051"),
+        ("0.0.0.0", "127.0.0.1:50051"),
+        ("::1", "[::1]:50051"),
+        ("::", "[::1]:50051"),
+        ("node.example", "node.example:50051"),
+        ("", "127.0.0.1:50051"),
+    ],
+)
+def test_clients_on_this_machine_look_where_the_services_listen(
+    bind_host: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUREL_BIND_HOST", bind_host)
+    settings = CommonSettings.load()
+    assert settings.progress_target == target
+    assert settings.leaderboard_target == target.replace("50051", "50052")
+    monkeypatch.setenv("LAUREL_PROGRESS_ADDRESS", "elsewhere:1")
+    assert CommonSettings.load().progress_target == "elsewhere:1"
+
+
+def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROGRESS_PORT", "TIMEZONE", "HOME", "DRAIN_SECONDS", "GROUP_SIZE"):
+        monkeypatch.setenv(f"LAUREL_{name}", "")
+    assert ProgressSettings.load() == ProgressSettings(postgres_url=URL)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@
 --         10 JSON {"users": [user, ...], "boards": [[board, [index of user, amount, ...]], ...],
 --            "profiles": [[user, packed profile], ...]}; a packed profile begins with "h" for a
 --            hidden user and with "s" for one who is shown
--- answer  {'applied'}, or with nothing changed: {'gone'}, {'moved', epoch, sequence},
+-- answer  {'applied', fields of meta}, or with nothing changed: {'gone'}, {'moved', epoch, sequence},
 --         {'floors', stored}, {'broken', what}
 -- cost    O(scores x log members), two commands per board; O(boards) per user who is hidden.
 
@@ -206,4 +206,4 @@ redis.call(
   'HSET', meta, 'epoch', ARGV[6], 'sequence', ARGV[7], 'numbered_us', ARGV[8],
   'confirmed_us', ARGV[9], 'profiles', redis.call('HLEN', profiles)
 )
-return { 'applied' }
+return { 'applied', redis.call('HLEN', meta) }

@@ -37,8 +37,12 @@ class ImportProgressRequest(_message.Message):
     AWARDS_FIELD_NUMBER: _builtins.int
     ACTIVE_DAYS_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
-    """Apply everything, answer as usual, then roll it back when the stream ends.
-    Default: keep it. Read from the first message only.
+    """Judge everything and answer as the import would, from what is stored and what
+    came before in the stream, and write nothing; no other call waits for it. What
+    others write meanwhile is seen. Totals are taken as stored: of items that only
+    together exceed 2^53 - 1, none is rejected. It remembers up to 2,000,000 facts
+    about the stream, about four for each attempt. Default: record. Read from the
+    first message only.
     """
     @_builtins.property
     def users(self) -> _containers.RepeatedCompositeFieldContainer[_catalog_pb2.User]:

@@ -104,7 +104,7 @@ class ProgressAdminServiceServicer:
 
     def ImportProgress(self, request_iterator, context):
         """Records many attempts and awards, each with its own request_id; one answer
-        per batch received, with running counts. dry_run rolls everything back.
+        per batch received, with running counts. dry_run only judges.
 
         Order: batches are applied and answered in the order received; an item that
         is rejected does not hold up the others. Resume: after a cut send everything
@@ -112,7 +112,9 @@ class ProgressAdminServiceServicer:
         once per request_id. Checkpoint: an answer says that its batch is committed,
         except in a dry run. Slow reader: the server stops reading until its answers
         are taken. INVALID_ARGUMENT: a message holds more than 1000 items.
-        UNAVAILABLE when the server drains: resume.
+        UNAVAILABLE when the server drains: resume. RESOURCE_EXHAUSTED
+        (TOO_MANY_IMPORTS): 4 imports are under way, or 2 dry runs; retry later.
+        RESOURCE_EXHAUSTED (DRY_RUN_TOO_LARGE): see dry_run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,7 +22,7 @@ class ProgressAdminServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     ImportProgress: _aio.StreamStreamMultiCallable[_admin_pb2.ImportProgressRequest, _admin_pb2.ImportProgressResponse]
     """Records many attempts and awards, each with its own request_id; one answer
-    per batch received, with running counts. dry_run rolls everything back.
+    per batch received, with running counts. dry_run only judges.
 
     Order: batches are applied and answered in the order received; an item that
     is rejected does not hold up the others. Resume: after a cut send everything
@@ -30,7 +30,9 @@ class ProgressAdminServiceStub:
     once per request_id. Checkpoint: an answer says that its batch is committed,
     except in a dry run. Slow reader: the server stops reading until its answers
     are taken. INVALID_ARGUMENT: a message holds more than 1000 items.
-    UNAVAILABLE when the server drains: resume.
+    UNAVAILABLE when the server drains: resume. RESOURCE_EXHAUSTED
+    (TOO_MANY_IMPORTS): 4 imports are under way, or 2 dry runs; retry later.
+    RESOURCE_EXHAUSTED (DRY_RUN_TOO_LARGE): see dry_run.
     """
     BackfillTotals: _aio.UnaryStreamMultiCallable[_admin_pb2.BackfillTotalsRequest, _admin_pb2.BackfillTotalsResponse]
     """Recomputes totals and standings from the ledger and mends those that differ;
@@ -99,7 +101,7 @@ class ProgressAdminServiceServicer:
         context: _aio.ServicerContext[_admin_pb2.ImportProgressRequest, _admin_pb2.ImportProgressResponse],
     ) -> _abc.AsyncIterator[_admin_pb2.ImportProgressResponse] | _abc.Awaitable[None]:
         """Records many attempts and awards, each with its own request_id; one answer
-        per batch received, with running counts. dry_run rolls everything back.
+        per batch received, with running counts. dry_run only judges.
 
         Order: batches are applied and answered in the order received; an item that
         is rejected does not hold up the others. Resume: after a cut send everything
@@ -107,7 +109,9 @@ class ProgressAdminServiceServicer:
         once per request_id. Checkpoint: an answer says that its batch is committed,
         except in a dry run. Slow reader: the server stops reading until its answers
         are taken. INVALID_ARGUMENT: a message holds more than 1000 items.
-        UNAVAILABLE when the server drains: resume.
+        UNAVAILABLE when the server drains: resume. RESOURCE_EXHAUSTED
+        (TOO_MANY_IMPORTS): 4 imports are under way, or 2 dry runs; retry later.
+        RESOURCE_EXHAUSTED (DRY_RUN_TOO_LARGE): see dry_run.
         """
 
     def BackfillTotals(

@@ -1814,7 +1814,9 @@ class SnapshotStandingsResponse(_message.Message):
     """Set in the last message; a stream without it was cut short."""
     @_builtins.property
     def position(self) -> _types_pb2.Position:
-        """The same in every message of one snapshot."""
+        """The same in every message of one snapshot. Unset in messages that only say that
+        the copy is being made: at least every 15 s until the first part of it comes.
+        """
 
     @_builtins.property
     def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileChange]:

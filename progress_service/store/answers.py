@@ -1,0 +1,75 @@
+"""Judged commands as the rows and the answers that are stored."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from progress_service.domain.award import Award
+from progress_service.domain.ledger import XP
+from progress_service.domain.submission import Submission
+from progress_service.store.judging import Judged
+from progress_service.store.learner_read import Found
+from progress_service.store.ledger_write import Batch
+from progress_service.store.outcomes import Credited
+
+
+def add_award(
+    batch: Batch, award: Award, found: Found, entries: Sequence[Credited]
+) -> dict[str, Any]:
+    """Adds the award's reference; its answer."""
+    entry_id = entries[0].entry_id if entries else found.referenced_entry_id
+    if award.reference and entries:
+        key = (award.user_id, award.metric, award.source, award.reference)
+        batch.references.append((*key, entry_id))
+    credit = entries[0].credit if entries else None
+    return {
+        "entry_id": str(entry_id),
+        "amount_credited": credit.amount if credit else 0,
+        "total": credit.total_after if credit else found.totals.get(award.metric, 0),
+    }
+
+
+def add_submission(
+    batch: Batch, command: Submission, one: Judged, attempt_id: int, streak_days: int
+) -> dict[str, Any]:
+    """Adds the attempt, the progress and the reward; the submission's answer."""
+    judgement, course = one.judgement, one.course
+    if judgement is None or course is None:
+        raise AssertionError("a submission is judged against a course")
+    batch.attempts.append(
+        (
+            attempt_id,
+            command.user_id,
+            course.course_id,
+            command.level_id,
+            command.request_id,
+            command.correct_answers,
+            command.total_questions,
+            judgement.marks,
+            command.time_spent_ms,
+            command.without_xp,
+            one.moment.time,
+        )
+    )
+    batch.add_level(command.user_id, course.course_id, command.level_id, judgement.level)
+    batch.add_course(
+        command.user_id, course.course_id, course.version, judgement.course, one.moment.time
+    )
+    if judgement.rewarded:
+        batch.level_rewards.append((command.user_id, command.level_id))
+    total_before = one.found.totals.get(XP, 0)
+    return {
+        "attempt_id": str(attempt_id),
+        "completed": judgement.level.complete_time is not None,
+        "xp_earned": judgement.xp_earned,
+        "total_xp": total_before + judgement.xp_earned,
+        "marks": judgement.marks,
+        "best_marks": judgement.level.best_marks,
+        "unlocked_level_ids": list(judgement.unlocked_level_ids),
+        "streak_days": streak_days,
+        "course_id": course.course_id,
+        "course_version": course.version,
+        "levels_completed": judgement.course.levels_completed,
+        "levels_total": len(course.levels),
+        "course_marks": judgement.course.marks,
+        "course_max_marks": course.max_marks,
+    }

@@ -1,0 +1,190 @@
+"""A dry run of an import: judges what would be recorded, from what is stored and what came
+before in the same stream. It only reads, so it holds no lock and delays no writer.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service.domain.award import Award
+from progress_service.domain.course import Course
+from progress_service.domain.request import Answered
+from progress_service.domain.submission import Submission
+from progress_service.domain.user import User
+from progress_service.store import courses as stored_courses
+from progress_service.store import learner_read
+from progress_service.store.course_edits import check_course
+from progress_service.store.courses import CourseCache, levels_taken
+from progress_service.store.judging import Judged, Judging
+from progress_service.store.learner_read import Ask, Found, Learner
+from progress_service.store.not_found import user_not_found
+from progress_service.store.outcomes import Command, Credited, Outcome, Recorded
+from shared.errors import ResourceExhausted
+
+MAX_FACTS = 2_000_000
+"""Users, levels and about four facts of each attempt; some 100 bytes each."""
+
+
+class DryRun:
+    """What a stream has brought so far: users and courses, which request ids it has used, which
+    levels were completed and paid, which references credited.
+
+    Facts are kept as their 64-bit hashes. Totals are not kept: of items that only together
+    would exceed the largest total, none is rejected.
+    """
+
+    def __init__(self, zone: ZoneInfo, clock: Callable[[], datetime], limit: int) -> None:
+        self._zone = zone
+        self._clock = clock
+        self._limit = limit
+        self._facts: set[int] = set()
+        self._courses: dict[str, Course] = {}
+        self._owners: dict[str, str] = {}
+        self._cache = CourseCache()
+
+    async def put(
+        self,
+        connection: AsyncConnection,
+        users: Iterable[User],
+        courses: Iterable[Course],
+        active_days: Sequence[tuple[str, date]],
+    ) -> None:
+        """Takes users and courses in, and refuses what a real import would refuse.
+
+        Raises InvalidInput, Conflict (LEVEL_ID_TAKEN), NotFound (USER_NOT_FOUND).
+        """
+        self._add(("user", user.user_id) for user in users)
+        for course in courses:
+            await self._put_course(connection, course)
+        others = {one for one, _ in active_days if not self._knows(("user", one))}
+        known = await learner_read.read_users(connection, [*others]) if others else {}
+        for user_id, _ in active_days:
+            if user_id in others and user_id not in known:
+                raise user_not_found(user_id)
+
+    async def _put_course(self, connection: AsyncConnection, course: Course) -> None:
+        await check_course(connection, course)
+        await stored_courses.check_levels(connection, course)
+        taken = {
+            one: owner
+            for one in course.levels
+            if (owner := self._owners.get(one, course.course_id)) != course.course_id
+        }
+        if taken:
+            raise levels_taken(dict([*taken.items()][:20]))
+        before = self._courses.get(course.course_id)
+        if before is None:
+            found = await stored_courses.load(connection, [course.course_id])
+            before = found.get(course.course_id)
+        version = before.version + 1 if before else 1
+        self._courses[course.course_id] = replace(course, version=version)
+        self._owners |= dict.fromkeys(course.levels, course.course_id)
+        self._check_size()
+
+    async def record(
+        self, connection: AsyncConnection, commands: Sequence[Command]
+    ) -> list[Outcome]:
+        """The outcome that each command would have; all of them of different users.
+
+        Raises ResourceExhausted (DRY_RUN_TOO_LARGE).
+        """
+        judging = Judging.begin(commands, self._clock(), self._zone, self, connection)
+        user_ids = judging.open_user_ids
+        learners = {
+            one: Learner(one, "", ()) for one in user_ids if self._knows(("user", one))
+        } | await learner_read.read_users(connection, user_ids)
+        for one in await judging.judge(learners, self._recall):
+            command = judging.commands[one.index]
+            self._remember(command, one)
+            credited = tuple(
+                Credited(command.user_id, 0, credit, command.request_id) for credit in one.credits
+            )
+            judging.outcomes[one.index] = Recorded({}, replayed=False, credited=credited)
+        return [judging.outcomes[index] for index in range(len(commands))]
+
+    def _remember(self, command: Command, one: Judged) -> None:
+        user_id = command.user_id
+        request = (user_id, command.request_id)
+        facts: list[Hashable] = [("request", request), ("contents", request, _contents(command))]
+        if isinstance(command, Award):
+            if command.reference and one.credits:
+                facts.append(_reference(command))
+        elif one.judgement is not None:
+            if one.judgement.level.complete_time is not None:
+                facts.append(("completed", user_id, command.level_id))
+            if one.judgement.rewarded:
+                facts.append(("paid", user_id, command.level_id))
+        self._add(facts)
+
+    def _add(self, facts: Iterable[Hashable]) -> None:
+        self._facts.update(map(hash, facts))
+        self._check_size()
+
+    def _knows(self, fact: Hashable) -> bool:
+        return hash(fact) in self._facts
+
+    def _check_size(self) -> None:
+        if len(self._facts) + len(self._owners) > self._limit:
+            raise ResourceExhausted(
+                "DRY_RUN_TOO_LARGE",
+                "A dry run remembers no more than this: try the data in parts.",
+            )
+
+    # As `Courses`, for judging.
+
+    def of_level(self, level_id: str) -> Course | None:
+        """The stream's course, or the stored one unless the stream has replaced it."""
+        ours = self._courses.get(self._owners.get(level_id, ""))
+        if ours is not None:
+            return ours if level_id in ours.levels else None
+        stored = self._cache.of_level(level_id)
+        return None if stored is None or stored.course_id in self._courses else stored
+
+    async def find_levels(self, connection: AsyncConnection, level_ids: Iterable[str]) -> None:
+        """Reads the courses of those levels that are not known yet."""
+        await self._cache.find_levels(
+            connection, [one for one in level_ids if one not in self._owners]
+        )
+
+    async def refresh(self, connection: AsyncConnection, course_ids: Iterable[str]) -> None:
+        """Reads these courses again."""
+        await self._cache.refresh(connection, course_ids)
+
+    def _recall(self, command: Command, ask: Ask, found: Found) -> Found:
+        """Adds what the stream has brought to what is stored."""
+        request = (command.user_id, command.request_id)
+        if found.answered is None and self._knows(("request", request)):
+            same = self._knows(("contents", request, _contents(command)))
+            contents = command.fingerprint() if same else b""
+            found = replace(found, answered=Answered(command.kind, contents, {}))
+        if ask.course_id in self._courses:
+            found = replace(found, course_version=self._courses[ask.course_id].version)
+        if isinstance(command, Submission):
+            return self._recall_progress(command, ask, found)
+        if self._knows(_reference(command)):
+            return replace(found, referenced_entry_id=0)
+        return found
+
+    def _recall_progress(self, command: Submission, ask: Ask, found: Found) -> Found:
+        user_id = command.user_id
+        level = found.level
+        if self._knows(("completed", user_id, command.level_id)):
+            level = replace(level, complete_time=self._clock())
+        also = {one for one in ask.neighbours if self._knows(("completed", user_id, one))}
+        return replace(
+            found,
+            level=level,
+            completed=found.completed | also,
+            rewarded=found.rewarded or self._knows(("paid", user_id, command.level_id)),
+        )
+
+
+def _contents(command: Command) -> Hashable:
+    return (command.kind, command.fingerprint())
+
+
+def _reference(award: Award) -> Hashable:
+    return ("reference", award.user_id, award.metric, award.source, award.reference)

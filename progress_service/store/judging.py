@@ -1,0 +1,259 @@
+"""Reads what a group of commands needs to know, and judges each; writes nothing."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service.domain import award as awards
+from progress_service.domain import submission as submissions
+from progress_service.domain.award import Award
+from progress_service.domain.course import Course
+from progress_service.domain.ledger import Credit, Moment
+from progress_service.domain.request import same_request
+from progress_service.domain.streak import civil_day
+from progress_service.domain.submission import CourseState, LearnerState, Submission
+from progress_service.store import learner_read
+from progress_service.store.learner_read import Ask, Catalog, Found, Learner
+from progress_service.store.not_found import (
+    course_not_found,
+    level_not_found,
+    metric_not_found,
+    user_not_found,
+)
+from progress_service.store.outcomes import Command, Outcome, Recorded
+from shared.errors import LaurelError
+
+
+class Courses(Protocol):
+    """The courses to judge against, as `CourseCache` has them."""
+
+    def of_level(self, level_id: str) -> Course | None:
+        """The course that is known to have this level."""
+
+    async def find_levels(self, connection: AsyncConnection, level_ids: Iterable[str]) -> None:
+        """Reads the courses of those levels that are not known yet."""
+
+    async def refresh(self, connection: AsyncConnection, course_ids: Iterable[str]) -> None:
+        """Reads these courses again."""
+
+
+Recall = Callable[[Command, Ask, Found], Found]
+"""What was read for a command, with what is known beside the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A command that changes something, with all that writing it needs."""
+
+    index: int
+    learner: Learner
+    moment: Moment
+    credits: tuple[Credit, ...]
+    found: Found
+    judgement: submissions.Judgement | None = None
+    course: Course | None = None
+
+
+@dataclass(slots=True)
+class Judging:
+    """One group, at most one command of each user; outcomes are by the command's index."""
+
+    commands: Sequence[Command]
+    now: datetime
+    zone: ZoneInfo
+    courses: Courses
+    connection: AsyncConnection
+    outcomes: dict[int, Outcome]
+    catalog: Catalog
+
+    @classmethod
+    def begin(
+        cls,
+        commands: Sequence[Command],
+        now: datetime,
+        zone: ZoneInfo,
+        courses: Courses,
+        connection: AsyncConnection,
+    ) -> "Judging":
+        """Refuses the commands that are wrong by themselves."""
+        outcomes: dict[int, Outcome] = {}
+        for index, command in enumerate(commands):
+            try:
+                _check(command, now)
+            except LaurelError as error:
+                outcomes[index] = error
+        return cls(commands, now, zone, courses, connection, outcomes, Catalog({}, [], []))
+
+    @property
+    def open_user_ids(self) -> list[str]:
+        """The users of commands that have no outcome yet."""
+        return [c.user_id for index, c in enumerate(self.commands) if index not in self.outcomes]
+
+    async def judge(
+        self, learners: Mapping[str, Learner], recall: Recall | None = None
+    ) -> list[Judged]:
+        """Judges the commands that are open; those that change something have no outcome yet.
+
+        `catalog` has ids for their attempts and entries afterwards; not with `recall`, since
+        what is judged by more than what is stored is not written.
+        """
+        open_: list[int] = []
+        for index, command in enumerate(self.commands):
+            if index in self.outcomes:
+                continue
+            if command.user_id in learners:
+                open_.append(index)
+            else:
+                self.outcomes[index] = user_not_found(command.user_id)
+        if not open_:
+            return []
+        courses, found = await self._read(open_, recall)
+        written = open_ if recall is None else []
+        self.catalog = await learner_read.read_catalog(
+            self.connection,
+            attempts=sum(isinstance(self.commands[index], Submission) for index in written),
+            entries=sum(_most_entries(self.commands[i], courses.get(i)) for i in written),
+        )
+        judged: list[Judged] = []
+        for index in open_:
+            learner = learners[self.commands[index].user_id]
+            try:
+                result = self._judge(index, learner, courses.get(index), found[index])
+            except LaurelError as error:
+                self.outcomes[index] = error
+                continue
+            if isinstance(result, Recorded):
+                self.outcomes[index] = result
+            else:
+                judged.append(result)
+        return judged
+
+    async def _read(
+        self, open_: list[int], recall: Recall | None
+    ) -> tuple[dict[int, Course], dict[int, Found]]:
+        """The course and the stored state of each command, read at one version of the course."""
+        commands = self.commands
+        await self.courses.find_levels(
+            self.connection,
+            [c.level_id for i in open_ if isinstance(c := commands[i], Submission)],
+        )
+        while True:
+            courses = {
+                index: course
+                for index in open_
+                if isinstance(command := commands[index], Submission)
+                and (course := self.courses.of_level(command.level_id)) is not None
+            }
+            asks = [_ask(commands[index], courses.get(index)) for index in open_]
+            states = await learner_read.read_states(self.connection, asks)
+            if recall is not None:
+                states = [
+                    recall(commands[index], ask, state)
+                    for index, ask, state in zip(open_, asks, states, strict=True)
+                ]
+            found = dict(zip(open_, states, strict=True))
+            stale = {
+                course.course_id
+                for index, course in courses.items()
+                if found[index].course_version != course.version
+            }
+            if not stale:
+                break
+            await self.courses.refresh(self.connection, stale)
+        return courses, await self._with_current_sums(courses, found)
+
+    async def _with_current_sums(
+        self, courses: Mapping[int, Course], found: dict[int, Found]
+    ) -> dict[int, Found]:
+        """Judges the course sums anew where they were stored under another version."""
+        stale = [
+            index
+            for index, course in courses.items()
+            if found[index].stored_version not in (None, course.version)
+        ]
+        if not stale:
+            return found
+        levels = await learner_read.read_course_levels(
+            self.connection,
+            [(self.commands[index].user_id, courses[index].course_id) for index in stale],
+        )
+        for index, tried in zip(stale, levels, strict=True):
+            found[index] = replace(found[index], course=course_sums(courses[index], tried))
+        return found
+
+    def _judge(
+        self, index: int, learner: Learner, course: Course | None, found: Found
+    ) -> Recorded | Judged:
+        command = self.commands[index]
+        if found.answered is not None:
+            answer = same_request(
+                found.answered, command.kind, command.fingerprint(), command.request_id
+            )
+            return Recorded(answer, replayed=True)
+        time = command.occurred_time or self.now
+        moment = Moment(time, civil_day(time, self.zone))
+        if isinstance(command, Award):
+            if command.metric not in self.catalog.windows:
+                raise metric_not_found(command.metric)
+            if command.course_id and found.course_version is None:
+                raise course_not_found(command.course_id)
+            credit = awards.judge(
+                command,
+                found.totals,
+                already_credited=found.referenced_entry_id is not None,
+            )
+            return Judged(index, learner, moment, (credit,) if credit else (), found)
+        if course is None:
+            raise level_not_found(command.level_id)
+        submissions.check_level(command, course)
+        state = LearnerState(
+            found.level, found.course, found.completed, found.rewarded, found.totals
+        )
+        judgement = submissions.judge(command, course, state, time)
+        return Judged(index, learner, moment, judgement.credits, found, judgement, course)
+
+
+def course_sums(course: Course, tried: Mapping[str, tuple[int, bool]]) -> CourseState:
+    """Completed levels and marks over the levels that the course's version has."""
+    known = [value for level_id, value in tried.items() if level_id in course.levels]
+    return CourseState(
+        levels_completed=sum(completed for _, completed in known),
+        marks=sum(best for best, _ in known),
+    )
+
+
+def _check(command: Command, now: datetime) -> None:
+    if isinstance(command, Submission):
+        submissions.check_request(command, now)
+    else:
+        awards.check_request(command, now)
+
+
+def _ask(command: Command, course: Course | None) -> Ask:
+    if isinstance(command, Award):
+        return Ask(
+            user_id=command.user_id,
+            request_id=command.request_id,
+            course_id=command.course_id,
+            metric=command.metric,
+            source=command.source,
+            # Without a reference nothing is looked up: none was ever stored empty.
+            reference=command.reference,
+        )
+    return Ask(
+        user_id=command.user_id,
+        request_id=command.request_id,
+        course_id=course.course_id if course else "",
+        level_id=command.level_id,
+        neighbours=course.neighbours(command.level_id) if course else frozenset(),
+    )
+
+
+def _most_entries(command: Command, course: Course | None) -> int:
+    if isinstance(command, Award):
+        return 1
+    return 2 + len(course.levels[command.level_id].rewards) if course else 0

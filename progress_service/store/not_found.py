@@ -1,0 +1,23 @@
+"""What is asked for and is not there."""
+
+from shared.errors import NotFound
+
+
+def user_not_found(user_id: str) -> NotFound:
+    """No such user."""
+    return NotFound("USER_NOT_FOUND", "No such user.", metadata={"user_id": user_id})
+
+
+def course_not_found(course_id: str) -> NotFound:
+    """No such course."""
+    return NotFound("COURSE_NOT_FOUND", "No such course.", metadata={"course_id": course_id})
+
+
+def level_not_found(level_id: str) -> NotFound:
+    """No such level in any course's current version."""
+    return NotFound("LEVEL_NOT_FOUND", "No such level.", metadata={"level_id": level_id})
+
+
+def metric_not_found(metric: str) -> NotFound:
+    """No such metric in the catalog."""
+    return NotFound("METRIC_NOT_FOUND", "No such metric.", metadata={"metric": metric})

@@ -1,0 +1,98 @@
+"""Page tokens and the history that they are of."""
+
+from uuid import uuid4
+
+import grpc
+import pytest
+from grpc import aio
+
+from leaderboard_service.domain.answer import After
+from leaderboard_service.domain.board import Board
+from leaderboard_service.domain.request import token_after
+from progress_service.settings import ProgressSettings
+from shared.errors import InvalidInput
+from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
+from shared.gen.laurel.progress.v1 import progress_pb2
+from shared.periods import Window
+from shared.status import error_from_rpc
+from tests.conftest import running_progress
+from tests.leaderboard_app import POSTGRESQL, REDIS, Client, fill, live_client
+from tests.leaderboard_peer import Peer
+from tests.progress import refused
+
+XP = Board("xp", "", Window.ALL_TIME, "")
+
+
+async def _page(client: Client, token: str = "") -> pb.GetTopResponse:
+    return await client.boards.GetTop(pb.GetTopRequest(page_size=2, page_token=token), timeout=5)
+
+
+def _users(page: pb.GetTopResponse) -> list[str]:
+    return [entry.user_id for entry in page.entries]
+
+
+async def test_a_page_token_outlives_a_tenure_and_is_judged_once(redis_url: str) -> None:
+    peer = Peer()
+    await fill(peer)
+    async with live_client(redis_url, peer) as client:
+        token = (await _page(client)).next_page_token
+        peer.restart()
+        await client.live()
+        first = await _page(client, token)
+        assert (_users(first), first.state.source) == (["d", "c"], POSTGRESQL)
+        again = await _page(client, token)
+        assert (_users(again), again.state.source) == (["d", "c"], REDIS)
+        last = await _page(client, first.next_page_token)
+        assert (_users(last), last.state.source) == (["b", "a"], REDIS)
+        assert peer.list_calls == 1
+
+
+async def test_a_page_token_of_another_history_is_refused(redis_url: str) -> None:
+    peer = Peer()
+    await fill(peer)
+    async with live_client(redis_url, peer) as client:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await _page(client, token_after(XP, After(14, "e", "nobody-s")))
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        error = error_from_rpc(caught.value)
+        assert error.reason == "INVALID_PAGE_TOKEN"
+        assert [violation.field for violation in error.violations] == ["page_token"]
+
+
+async def test_postgresql_knows_its_own_tenures_and_no_others(postgres_url: str) -> None:
+    settings = ProgressSettings(postgres_url=postgres_url, drain_seconds=0.5)
+    async with running_progress(settings) as progress:
+        await progress.put_users("ann", "bob", "eve")
+        for user, amount in (("ann", 9), ("bob", 8), ("eve", 7)):
+            await progress.award(user, amount)
+        first = await progress.settled()
+        page = await progress.standings.ListStandings(
+            progress_pb2.ListStandingsRequest(page_size=1)
+        )
+    async with running_progress(settings) as progress:
+        await progress.award("ann", 1)
+        assert (await progress.settled()).epoch != first.epoch
+        request = progress_pb2.ListStandingsRequest(page_token=page.next_page_token)
+        rest = await progress.standings.ListStandings(request)
+        assert [one.user_id for one in rest.standings] == ["bob", "eve"]
+        for epoch in (str(uuid4()), "no-uuid"):
+            request.page_token = token_after(XP, After(9, "ann", epoch))
+            async with refused(InvalidInput, "INVALID_PAGE_TOKEN"):
+                await progress.standings.ListStandings(request)
+
+
+async def test_a_restore_to_the_past_ends_lists_that_were_begun_before(redis_url: str) -> None:
+    peer = Peer()
+    await fill(peer)
+    async with live_client(redis_url, peer) as client:
+        old = (await _page(client)).next_page_token
+        peer.restart()
+        await client.live()
+        # Judged, and known to be good: until the history is another.
+        assert _users(await _page(client, old)) == ["d", "c"]
+        peer.forget_history()
+        await peer.credit("a", 1)
+        await client.live()
+        with pytest.raises(aio.AioRpcError) as caught:
+            await _page(client, old)
+        assert error_from_rpc(caught.value).reason == "INVALID_PAGE_TOKEN"

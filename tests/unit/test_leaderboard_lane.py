@@ -1,0 +1,126 @@
+"""Questions that wait for Redis, what is known of epochs, trouble in the log, weights. No I/O."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from leaderboard_service.domain.board import BoardNames, Floors
+from leaderboard_service.domain.epochs import Epochs
+from leaderboard_service.domain.fold import HIDE_WEIGHT, Fold, Profile
+from leaderboard_service.lane import Lane, NotReadable, Overdue
+from leaderboard_service.store.reads import NotKept, Outcome
+from leaderboard_service.trouble import Trouble
+
+
+class Reads:
+    """Answers nothing until it is let."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.free = asyncio.Event()
+
+    async def read(self, asks: Sequence[int]) -> list[Outcome]:
+        self.asked.append(list(asks))
+        await self.free.wait()
+        return [NotKept() for _ in asks]
+
+
+async def _until_read(reads: Reads) -> None:
+    while not reads.asked:
+        await asyncio.sleep(0)
+
+
+async def test_who_waits_too_long_for_a_turn_is_told() -> None:
+    reads = Reads()
+    lane: Lane[int] = Lane(reads.read, lambda _: 1000, patience_s=0.05)
+    running = asyncio.create_task(lane.run())
+    first = asyncio.create_task(lane.ask(1))
+    await _until_read(reads)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    others = await asyncio.gather(*map(lane.ask, range(2, 50)), return_exceptions=True)
+    assert {type(outcome) for outcome in others} == {Overdue}
+    assert loop.time() - began < 2
+    reads.free.set()
+    assert isinstance(await first, NotKept)
+    assert isinstance(await lane.ask(3), NotKept)
+    assert reads.asked == [[1], [3]]
+    running.cancel()
+
+
+async def test_nobody_goes_on_waiting_once_the_lane_is_abandoned() -> None:
+    reads = Reads()
+    lane: Lane[int] = Lane(reads.read, lambda _: 1000, patience_s=60)
+    running = asyncio.create_task(lane.run())
+    first = asyncio.create_task(lane.ask(1))
+    await _until_read(reads)
+    others = [asyncio.create_task(lane.ask(number % 3)) for number in range(2, 50)]
+    await asyncio.sleep(0)
+    lane.abandon()
+    outcomes = await asyncio.gather(*others, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {NotReadable}
+    reads.free.set()
+    assert isinstance(await first, NotKept)
+    assert isinstance(await lane.ask(7), NotKept)
+    running.cancel()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_read() -> None:
+    reads = Reads()
+    lane: Lane[int] = Lane(reads.read, lambda _: 1000, patience_s=60)
+    running = asyncio.create_task(lane.run())
+    first = asyncio.create_task(lane.ask(1))
+    await _until_read(reads)
+    gone, stays = asyncio.create_task(lane.ask(2)), asyncio.create_task(lane.ask(3))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    reads.free.set()
+    await asyncio.gather(first, stays)
+    assert reads.asked == [[1], [3]]
+    running.cancel()
+
+
+def test_an_epoch_is_of_a_history_only_as_seen_from_the_present_one() -> None:
+    epochs = Epochs()
+    assert epochs.same("b", "b")
+    assert not epochs.same("b", "a")
+    epochs.learn("b", "a")
+    assert epochs.same("b", "a")
+    assert not epochs.same("c", "a")
+    for number in range(1000):
+        epochs.learn("c", f"{number}")
+    assert epochs.same("c", "999")
+    assert not epochs.same("b", "a")
+
+
+def test_trouble_is_logged_when_it_begins_when_it_changes_and_when_it_is_over() -> None:
+    with capture_logs() as lines:
+        trouble = Trouble(structlog.get_logger())
+        trouble.over("works")
+        for _ in range(3):
+            trouble.met("does not answer", code="UNAVAILABLE")
+        trouble.met("does not answer", code="INTERNAL")
+        for _ in range(2):
+            trouble.failed("failed", ValueError("x"))
+        for _ in range(2):
+            trouble.over("works")
+        trouble.met("does not answer", code="INTERNAL")
+    assert [(line["log_level"], line.get("code")) for line in lines] == [
+        ("warning", "UNAVAILABLE"),
+        ("warning", "INTERNAL"),
+        ("error", None),
+        ("info", None),
+        ("warning", "INTERNAL"),
+    ]
+
+
+def test_hiding_weighs_as_many_scores_as_there_are_boards() -> None:
+    for boards, weight in ((0, HIDE_WEIGHT), (7, 7), (5000, 5000)):
+        fold = Fold(BoardNames(Floors("", "", "", "")), boards=boards)
+        fold.profile("a", Profile("", "", hidden=True))
+        assert fold.weight == weight
