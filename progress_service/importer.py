@@ -10,61 +10,22 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
-from functools import cached_property
-from typing import Protocol
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from progress_service.committer import count
 from progress_service.credit_log import CreditLog
-from progress_service.domain.course import Course
 from progress_service.domain.ledger import XP
-from progress_service.domain.user import User
-from progress_service.store import active_days, course_edits, users
+from progress_service.import_writers import Committing, ImportBatch, Trying, Writer
 from progress_service.store.database import Database, Purpose
 from progress_service.store.dry_run import DryRun
 from progress_service.store.group_writer import GroupWriter
 from progress_service.store.outcomes import Command, Outcome
 from progress_service.store.recorder import Recorder
 from shared.errors import LaurelError, ResourceExhausted
-from shared.logging import request_id
 
 ROUND_SIZE = 500
 MAX_ERRORS = 100
 MAX_IMPORTS = 4
 MAX_DRY_RUNS = 2
 """Of them; a dry run remembers what it was sent."""
-
-
-@dataclass(frozen=True)
-class ImportBatch:
-    """One message's contents. A command that could not be decoded is the error instead."""
-
-    users: Sequence[User] = ()
-    courses: Sequence[Course] = ()
-    commands: Sequence[Command | LaurelError] = ()
-    request_ids: Sequence[str] = ()
-    active_days: Sequence[tuple[str, date]] = ()
-
-    @property
-    def defines(self) -> bool:
-        """Whether it holds more than attempts and awards."""
-        return bool(self.users or self.courses or self.active_days)
-
-    @cached_property
-    def numbered_users(self) -> list[tuple[int, str]]:
-        """The number and the user of each command that could be decoded."""
-        return [
-            (n, one.user_id)
-            for n, one in enumerate(self.commands)
-            if not isinstance(one, LaurelError)
-        ]
-
-    @cached_property
-    def user_ids(self) -> frozenset[str]:
-        """The users of its attempts and awards."""
-        return frozenset(user_id for _, user_id in self.numbered_users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +46,6 @@ class ImportCounts:
     replayed: int = 0
     rejected: int = 0
     xp_credited: int = 0
-
-
-class _Writer(Protocol):
-    depth: int
-
-    async def put(self, batch: ImportBatch) -> None: ...
-
-    async def record(self, commands: Sequence[Command]) -> list[Outcome]: ...
 
 
 @dataclass
@@ -119,13 +72,13 @@ class Importer:
             )
         self._open[dry_run] += 1
         try:
-            yield Import(_Trying(self.database, self.dry_run()) if dry_run else self._committing())
+            yield Import(Trying(self.database, self.dry_run()) if dry_run else self._committing())
         finally:
             self._open[dry_run] -= 1
 
-    def _committing(self) -> "_Committing":
+    def _committing(self) -> "Committing":
         groups = GroupWriter(self.database, self.recorder, Purpose.IMPORT)
-        return _Committing(self.database, groups, self.credit_log, self.on_commit)
+        return Committing(self.database, groups, self.credit_log, self.on_commit)
 
 
 @dataclass(eq=False)
@@ -141,7 +94,7 @@ class _UnderWay:
 class Import:
     """One stream's import."""
 
-    _writer: _Writer
+    _writer: Writer
     counts: ImportCounts = field(default_factory=ImportCounts)
 
     async def run(
@@ -263,58 +216,3 @@ def _rounds(
         rounds[turn].append(n)
         seen[command.user_id] = turn + 1
     yield from rounds
-
-
-@dataclass
-class _Committing:
-    """Commits users and courses of a batch together, and each round."""
-
-    database: Database
-    groups: GroupWriter
-    credit_log: CreditLog
-    on_commit: Callable[[], None]
-    depth: int = 2
-
-    async def put(self, batch: ImportBatch) -> None:
-        if batch.defines:
-
-            async def work(connection: AsyncConnection) -> None:
-                await _put(connection, batch)
-
-            await self.database.write(work, Purpose.IMPORT)
-            self.on_commit()
-
-    async def record(self, commands: Sequence[Command]) -> list[Outcome]:
-        outcomes = await self.groups.write(commands)
-        self.on_commit()
-        self.credit_log.write(outcomes, [request_id()] * len(outcomes))
-        for command, outcome in zip(commands, outcomes, strict=True):
-            count(command, outcome)
-        return outcomes
-
-
-@dataclass
-class _Trying:
-    """Reads and judges; each round from a snapshot of its own."""
-
-    database: Database
-    dry_run: DryRun
-    depth: int = 1
-
-    async def put(self, batch: ImportBatch) -> None:
-        if batch.defines:
-            async with self.database.read(Purpose.IMPORT) as connection:
-                await self.dry_run.put(connection, batch.users, batch.courses, batch.active_days)
-
-    async def record(self, commands: Sequence[Command]) -> list[Outcome]:
-        async with self.database.read(Purpose.IMPORT) as connection:
-            return await self.dry_run.record(connection, commands)
-
-
-async def _put(connection: AsyncConnection, batch: ImportBatch) -> None:
-    if batch.users:
-        await users.put(connection, batch.users)
-    for course in batch.courses:
-        await course_edits.put_course(connection, course)
-    if batch.active_days:
-        await active_days.add(connection, batch.active_days)

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service import metrics
 from progress_service.store import history
-from progress_service.store.database import Database, is_connection_loss
+from progress_service.store.database import Database
+from progress_service.store.driver import is_connection_loss
 
 log = structlog.get_logger(__name__)
 

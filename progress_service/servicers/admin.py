@@ -8,13 +8,8 @@ from typing import Any
 from grpc import aio
 
 from progress_service.domain import user
-from progress_service.importer import (
-    MAX_ERRORS,
-    Import,
-    ImportBatch,
-    Importer,
-    Rejection,
-)
+from progress_service.import_writers import ImportBatch
+from progress_service.importer import MAX_ERRORS, Import, Importer, Rejection
 from progress_service.publisher import Publisher
 from progress_service.servicers import codec
 from progress_service.servicers.catalog_codec import course_of, user_of

@@ -32,7 +32,7 @@ from progress_service.store.driver import (
 )
 from shared.errors import ResourceExhausted, Unavailable
 
-__all__ = ["Database", "Purpose", "connection_budgets", "is_connection_loss"]
+__all__ = ["Database", "Purpose", "connection_budgets"]
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 
 from shared.channels import open_channel
@@ -17,6 +16,7 @@ from shared.embedded.leftover import still_alive
 from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
 from tests.e2e.running_stack import RunningStack, is_serving, until
+from tests.listeners import listening_addresses
 
 SERVICES = ("PROGRESS_PORT", "LEADERBOARD_PORT")
 
@@ -56,13 +56,7 @@ def test_when_it_says_ready_both_services_serve(stack: RunningStack) -> None:
 def test_it_listens_on_the_loopback_address_and_on_private_sockets_alone(
     stack: RunningStack,
 ) -> None:
-    listening = {
-        connection.laddr.ip.removeprefix("::ffff:")
-        for process in stack.family()
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+    assert listening_addresses(stack.family()) == {"127.0.0.1"}
 
 
 def test_a_second_stack_on_the_same_home_is_refused(stack: RunningStack, tmp_path: Path) -> None:

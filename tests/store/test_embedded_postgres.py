@@ -16,6 +16,7 @@ import pytest
 from shared.embedded.errors import EmbeddedError
 from shared.embedded.leftover import still_alive
 from shared.embedded.postgres import EmbeddedPostgres
+from tests.listeners import listening_addresses
 
 
 @pytest.fixture
@@ -114,14 +115,7 @@ def test_nothing_listens_on_tcp_and_the_socket_is_private(
     postgres: EmbeddedPostgres, folder: Path
 ) -> None:
     server = psutil.Process(postgres.pid)
-    family = [server, *server.children(recursive=True)]
-    listening = [
-        connection
-        for process in family
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert listening == []
+    assert listening_addresses([server, *server.children(recursive=True)]) == set()
     for name in ("socket", "data"):
         assert stat.S_IMODE((folder / "postgres" / name).stat().st_mode) == 0o700
 
