@@ -22,6 +22,7 @@ _POLL_S = 0.05
 _MAX_PAUSE_S = 5.0
 _STAND_BY_S = 0.5
 _LOCKED_S = 0.01
+_PACE_S = 0.02
 _LEAST_BATCH = 100
 _WRITERS_FIRST_S = 30.0
 """For how long of a backlog writers come first: then folding takes half of the time."""
@@ -135,16 +136,22 @@ class Sequencer:
         return batch
 
     async def _yield_to_writers(self, batch: history.Batch, took_s: float) -> None:
-        """Rests as long as a full batch took while writers are busy: in a burst, answers come
-        before boards, and a later batch costs less per change. Not for long: see above.
+        """Rests while writers are busy, at least as long as the batch took.
+
+        A batch costs a few milliseconds whatever is in it, so a moment's rest makes the next one
+        cheaper by the change; and in a burst, answers come before boards. Full batches wait
+        for writers only for a while (see above), since then the boards fall behind.
         """
         now = time.monotonic()
+        rest_s = max(took_s, _PACE_S)
         if batch.count < self._limit:
             self._caught_up_at = now
-            return
-        self._limit = min(self._limit * 2, self.batch_size)
-        if now - self._committed_at < _WRITING_S and now - self._caught_up_at < _WRITERS_FIRST_S:
-            await asyncio.sleep(min(took_s, self.lease_s / 4))
+        else:
+            self._limit = min(self._limit * 2, self.batch_size)
+            if now - self._caught_up_at >= _WRITERS_FIRST_S:
+                return
+        if now - self._committed_at < _WRITING_S:
+            await asyncio.sleep(min(rest_s, self.lease_s / 4))
 
     async def _idle(self) -> None:
         self._caught_up_at = time.monotonic()

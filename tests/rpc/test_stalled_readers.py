@@ -13,7 +13,7 @@ from progress_service.stream_write import write_within
 from shared.errors import ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1 import progress_pb2
 from tests.conftest import running_progress
-from tests.progress import Progress, refused
+from tests.progress import Progress, eventually, refused
 
 
 async def _never(_message: object) -> None:
@@ -58,10 +58,15 @@ async def test_a_health_watch_does_not_hold_up_the_shutdown(postgres_url: str) -
 async def test_a_replica_that_stands_by_takes_no_lock_and_never_interrupts_the_holder(
     progress: Progress,
 ) -> None:
-    await progress.settled()
     engine = progress.app.database.engine
+
+    async def held() -> bool:
+        async with engine.connect() as other, other.begin():
+            return await history.is_held_by_other(other, uuid4())
+
+    await eventually(held, "this service has the lease")
     async with engine.connect() as other, other.begin():
-        assert await history.is_held_by_other(other, uuid4())
+        await history.is_held_by_other(other, uuid4())
         locks = await other.exec_driver_sql(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
         )
