@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -23,6 +24,11 @@ from shared.errors import LaurelError, ResourceExhausted, Unavailable
 from shared.logging import request_id
 
 log = structlog.get_logger(__name__)
+
+
+_WORTHWHILE = 16
+"""Commands that justify another transaction at once: by then each costs little more alone."""
+_GATHER_S = 0.01
 
 
 @dataclass(slots=True)
@@ -45,7 +51,9 @@ class GroupCommitter:
     _by_user: dict[str, deque[_Waiting]] = field(default_factory=dict)
     _ready: deque[str] = field(default_factory=deque)
     _count: int = 0
+    _writing: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _gathered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def record(self, command: Command) -> Recorded:
         """The command's outcome once it is committed.
@@ -66,6 +74,8 @@ class GroupCommitter:
         self._count += 1
         metrics.COMMANDS_WAITING.set(self._count)
         self._wake.set()
+        if len(self._ready) >= _WORTHWHILE:
+            self._gathered.set()
         outcome = await answer
         if isinstance(outcome, Recorded):
             return outcome
@@ -79,14 +89,33 @@ class GroupCommitter:
 
     async def _write_groups(self) -> None:
         while True:
-            while not self._ready:
-                self._wake.clear()
-                await self._wake.wait()
+            await self._turn()
             group = self._take()
+            self._writing += 1
             try:
                 await self._commit(group)
             finally:
+                self._writing -= 1
                 self._release(group)
+
+    async def _turn(self) -> None:
+        """Returns when there is a group that is worth a transaction.
+
+        While another group is being written, what arrives is gathered: until that one is
+        done, or enough has come together, or a moment has passed.
+        """
+        while True:
+            while not self._ready:
+                self._wake.clear()
+                await self._wake.wait()
+            if not self._writing or len(self._ready) >= _WORTHWHILE:
+                return
+            self._gathered.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await self._gathered.wait()
+            if self._ready:
+                return
 
     def _take(self) -> list[_Waiting]:
         """The first command of each user whose turn it is; abandoned ones are dropped."""
@@ -116,6 +145,7 @@ class GroupCommitter:
             else:
                 del self._by_user[user_id]
         metrics.COMMANDS_WAITING.set(self._count)
+        self._gathered.set()
         if self._ready:
             self._wake.set()
 
