@@ -18,9 +18,10 @@ import structlog
 
 from progress_service import metrics
 from progress_service.servicers.codec import change_message, position_message
-from progress_service.store import history
+from progress_service.store import history, positions
 from progress_service.store.database import Database
-from progress_service.store.history import CHANNEL, Head, Position
+from progress_service.store.history import CHANNEL
+from progress_service.store.positions import Head, Position
 from progress_service.stream_write import STALL_S, write_within
 from shared.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasResponse
@@ -74,7 +75,7 @@ class Publisher:
     async def watch(self, after: Position, write: Write) -> None:
         """Sends everything after `after`, then what follows, until the caller goes away.
 
-        Raises as `history.check_position` and `history.read_changes` say; Unavailable
+        Raises as `positions.check_position` and `history.read_changes` say; Unavailable
         (READER_STALLED, or DRAINING when this server shuts down); ResourceExhausted
         (TOO_MANY_WATCHERS).
         """
@@ -107,8 +108,8 @@ class Publisher:
 
     async def _read(self, after: Position) -> tuple[list[Any], Head]:
         async with self.database.read() as connection:
-            await history.check_position(connection, after)
-            head = await history.read_head(connection)
+            await positions.check_position(connection, after)
+            head = await positions.read_head(connection)
             rows = await history.read_changes(
                 connection, after.sequence, head.position.sequence, MAX_CHANGES
             )

@@ -7,8 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from progress_service.domain import bounds
-from progress_service.store.history import Position
 from progress_service.store.ledger_write import PROFILE_CHANGE, XP_DELTA
+from progress_service.store.positions import Position
 from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2
 from shared.gen.laurel.types.v1 import types_pb2

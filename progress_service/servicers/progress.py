@@ -23,9 +23,9 @@ from progress_service.servicers.views import (
 )
 from progress_service.store import courses, progress_read, revocations, stats
 from progress_service.store.database import Database
-from progress_service.store.history import Position
 from progress_service.store.not_found import course_not_found, user_not_found
 from progress_service.store.outcomes import Recorded
+from progress_service.store.positions import Position
 from progress_service.store.revocations import Revocation
 from progress_service.store.zones import zone_of
 from shared.errors import invalid_field

@@ -14,7 +14,7 @@ from progress_service.domain.ledger import XP
 from progress_service.servicers import codec
 from progress_service.store import standings
 from progress_service.store.database import Database
-from progress_service.store.history import Head, Position, check_position, read_head
+from progress_service.store.positions import Head, Position, check_position, read_head
 from progress_service.store.snapshot import Profile, Spool
 from progress_service.store.standings import BoardKey, Standing
 from progress_service.stream_write import write_within

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.store.ledger_write import PROFILE_CHANGE, XP_DELTA
-from shared.errors import FailedPrecondition, InvalidInput, OutOfRange, invalid_field
+from shared.errors import OutOfRange
 
 CHANNEL = "laurel_history"
 """NOTIFY channel: wakes publishers; missing a message delays and loses nothing."""
@@ -164,34 +163,10 @@ _FOLD_PROFILES = text(
     """
 )
 
-_HEAD = text("SELECT head_sequence, head_time, epoch FROM history")
-_VALID = text(
-    """SELECT t.tenure,
-              coalesce((SELECT n.after_sequence FROM tenures n WHERE n.tenure > t.tenure
-                        ORDER BY n.tenure LIMIT 1),
-                       (SELECT head_sequence FROM history)) AS last
-       FROM tenures t WHERE t.epoch = :epoch"""
-)
 _READ = text(
     f"""SELECT sequence, numbered_time, {_COLUMNS} FROM changes
         WHERE sequence > :after ORDER BY sequence LIMIT :limit"""
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A point in the history; `epoch` is empty only before anything was ever numbered."""
-
-    epoch: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest position, and when the change at it was numbered."""
-
-    position: Position
-    time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,42 +225,6 @@ async def number_batch(
     await connection.execute(_ADVANCE, {"head": through, "lease": lease_s})
     await connection.execute(_NOTIFY, {"channel": CHANNEL, "head": str(through)})
     return Batch(numbered.changes, through, began_tenure=begins)
-
-
-async def read_head(connection: AsyncConnection) -> Head:
-    """The newest position of the transaction's snapshot."""
-    row = (await connection.execute(_HEAD)).one()
-    epoch = str(row.epoch) if row.epoch else ""
-    return Head(Position(epoch, row.head_sequence), row.head_time)
-
-
-async def check_position(connection: AsyncConnection, position: Position) -> None:
-    """Whether `position` is a point of this history.
-
-    Raises InvalidInput (INVALID_FIELD) for a malformed one, FailedPrecondition
-    (EPOCH_MISMATCH) when its tenure is unknown or ended before it.
-    """
-    if position.sequence < 0:
-        raise invalid_field("after.sequence", "must not be negative")
-    if not position.epoch:
-        if position.sequence:
-            raise invalid_field("after.epoch", "must be set unless sequence is 0")
-        return
-    try:
-        epoch = UUID(position.epoch)
-    except ValueError:
-        raise _malformed_epoch() from None
-    row = (await connection.execute(_VALID, {"epoch": epoch})).one_or_none()
-    if row is None or position.sequence > row.last:
-        raise FailedPrecondition(
-            "EPOCH_MISMATCH",
-            "The position is not of this history: take a snapshot and resume from its position.",
-            metadata={"epoch": position.epoch, "sequence": str(position.sequence)},
-        )
-
-
-def _malformed_epoch() -> InvalidInput:
-    return invalid_field("after.epoch", "must be an epoch that this service sent")
 
 
 async def read_changes(

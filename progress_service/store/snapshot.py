@@ -17,7 +17,7 @@ import asyncpg
 from sqlalchemy import text
 
 from progress_service.store.database import Database
-from progress_service.store.history import Head, read_head
+from progress_service.store.positions import Head, read_head
 from progress_service.store.standings import BoardKey
 from shared.periods import Window
 

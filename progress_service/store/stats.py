@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.ledger import XP
 from progress_service.domain.streak import Run
-from progress_service.store.history import Head, read_head
 from progress_service.store.learner_read import runs_of
 from progress_service.store.ledger_write import XP_DELTA
+from progress_service.store.positions import Head, read_head
 from shared.periods import Window, period_of, periods_of
 
 _USER = text(

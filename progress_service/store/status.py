@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.store.history import Head, read_head
+from progress_service.store.positions import Head, read_head
 
 # Large tables are estimated from the catalog: counting a hundred million rows is no status.
 _COUNTS = text(
