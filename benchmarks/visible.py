@@ -12,6 +12,7 @@ upper bound whatever one takes for the commit.
 import asyncio
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from grpc import aio
@@ -94,11 +95,12 @@ class Watch:
 
 @dataclass
 class Writer:
-    """Submits at the fixed rate."""
+    """Submits at the fixed rate; `refused` counts, by status, what was not answered."""
 
     progress: aio.Channel
     watch: Watch
     submissions: list[Submission] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
 
     async def run(self, users: list[int]) -> None:
         """One submission of each user; returns when all are answered."""
@@ -112,10 +114,14 @@ class Writer:
     async def _submit(self, stub: ProgressServiceStub, user: int) -> None:
         request = population.submission(user, population.OBSERVED_LEVEL)
         submission = Submission(request.user_id, time.perf_counter())
-        self.submissions.append(submission)
-        answer = await stub.SubmitProgress(request, timeout=CALL_TIMEOUT_S)
+        try:
+            answer = await stub.SubmitProgress(request, timeout=CALL_TIMEOUT_S)
+        except aio.AioRpcError as error:
+            self.refused[error.code().name] += 1
+            return
         submission.answered = time.perf_counter()
         submission.total = answer.total_xp
+        self.submissions.append(submission)
         self.watch.expect(submission)
 
 
@@ -134,10 +140,15 @@ async def main(scene: Scene) -> None:
             began = time.perf_counter()
             await writer.run(population.shuffled(scene.users, seed=1)[:count])
             took_s = time.perf_counter() - began
+            if not writer.submissions:
+                sys.exit(f"all submissions were refused: {dict(writer.refused)}")
             async with asyncio.timeout(TIMEOUT_S):
                 await watch.nothing_awaited.wait()
             watching.cancel()
-    _print(writer.submissions[round(PER_SECOND * WARM_UP_S) :], count / took_s, watch.reads_s)
+    warm = [one for one in writer.submissions if one.sent - began > WARM_UP_S]
+    _print(warm or writer.submissions, count / took_s, watch.reads_s)
+    for status, refused in writer.refused.items():
+        print(f"  {refused:,} submissions besides were refused: {status}", flush=True)
 
 
 def _print(submissions: list[Submission], per_second: float, reads_s: list[float]) -> None:

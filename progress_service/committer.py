@@ -26,7 +26,7 @@ from shared.logging import request_id
 log = structlog.get_logger(__name__)
 
 
-_WORTHWHILE = 16
+_WORTHWHILE = 24
 """Commands that justify another transaction at once: by then each costs little more alone."""
 _GATHER_S = 0.01
 
@@ -135,7 +135,8 @@ class GroupCommitter:
     def _release(self, group: list[_Waiting]) -> None:
         for one in group:
             if not one.answer.done():
-                one.answer.cancel()
+                # Cut short by the shutdown: it may or may not be committed.
+                one.answer.set_result(Unavailable("DRAINING", "This server is shutting down."))
             user_id = one.command.user_id
             waiting = self._by_user[user_id]
             waiting.popleft()

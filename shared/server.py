@@ -20,9 +20,15 @@ from shared.interceptors import Boundary
 
 log = structlog.get_logger(__name__)
 
+_MAX_PENDING_CALLS = 20_000
+
 # Port sharing is off: two servers on one port would each get some of the calls.
 OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.so_reuseport", 0),
+    # Calls that wait for the event loop. Beyond gRPC's own 1,000 it drops them as CANCELLED,
+    # without a reason; the services' own bounds answer RESOURCE_EXHAUSTED instead.
+    ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING_CALLS),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
