@@ -1,7 +1,7 @@
 """Ledger entries: immutable credits of a metric; a correction is another entry."""
 
-from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from progress_service.domain.bounds import MAX_SCORE
 from shared.errors import FailedPrecondition
@@ -12,8 +12,7 @@ LEVEL_SOURCE = "level"
 """The source of entries that a level pays; callers cannot use it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(NamedTuple):
     """What a rule decided to add to one of the user's metrics."""
 
     metric: str
@@ -30,8 +29,7 @@ class Credit:
         return self.total_before + self.amount
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When something happened, and the deployment's civil date of it."""
 
     time: datetime

@@ -7,6 +7,7 @@ game ledger. Nothing here looks at more than the attempt, the level and the lear
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from progress_service.domain import bounds, request
 from progress_service.domain.course import Course, Level
@@ -48,8 +49,7 @@ class Submission:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LevelState:
+class LevelState(NamedTuple):
     """A learner's stored progress at one level."""
 
     best_marks: int = 0
@@ -59,8 +59,7 @@ class LevelState:
     xp_earned: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CourseState:
+class CourseState(NamedTuple):
     """A learner's stored sums over the levels of a course's version."""
 
     levels_completed: int = 0

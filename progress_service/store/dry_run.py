@@ -159,23 +159,22 @@ class DryRun:
         if found.answered is None and self._knows(("request", request)):
             same = self._knows(("contents", request, _contents(command)))
             contents = command.fingerprint() if same else b""
-            found = replace(found, answered=Answered(command.kind, contents, {}))
+            found = found._replace(answered=Answered(command.kind, contents, {}))
         if ask.course_id in self._courses:
-            found = replace(found, course_version=self._courses[ask.course_id].version)
+            found = found._replace(course_version=self._courses[ask.course_id].version)
         if isinstance(command, Submission):
             return self._recall_progress(command, ask, found)
         if self._knows(_reference(command)):
-            return replace(found, referenced_entry_id=0)
+            return found._replace(referenced_entry_id=0)
         return found
 
     def _recall_progress(self, command: Submission, ask: Ask, found: Found) -> Found:
         user_id = command.user_id
         level = found.level
         if self._knows(("completed", user_id, command.level_id)):
-            level = replace(level, complete_time=self._clock())
+            level = level._replace(complete_time=self._clock())
         also = {one for one in ask.neighbours if self._knows(("completed", user_id, one))}
-        return replace(
-            found,
+        return found._replace(
             level=level,
             completed=found.completed | also,
             rewarded=found.rewarded or self._knows(("paid", user_id, command.level_id)),

@@ -1,7 +1,7 @@
 """Reads what a group of commands needs to know, and judges each; writes nothing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -182,7 +182,7 @@ class Judging:
             [(self.commands[index].user_id, courses[index].course_id) for index in stale],
         )
         for index, tried in zip(stale, levels, strict=True):
-            found[index] = replace(found[index], course=course_sums(courses[index], tried))
+            found[index] = found[index]._replace(course=course_sums(courses[index], tried))
         return found
 
     def _judge(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import TextClause, text
@@ -70,8 +70,7 @@ _CATALOG = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Learner:
+class Learner(NamedTuple):
     """A locked user."""
 
     user_id: str
@@ -79,8 +78,7 @@ class Learner:
     runs: tuple[Run, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What to read for one command; parts that do not apply are empty."""
 
     user_id: str
@@ -93,8 +91,7 @@ class Ask:
     reference: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What was read for one ask. `course_version` None: no such course; `stored_version`:
     the version that `course` was judged against, None when the user never tried it.
     """

@@ -7,7 +7,7 @@ request_keys, level_rewards, award_references.
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import text
@@ -150,8 +150,7 @@ _WRITE = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EntryIds:
+class EntryIds(NamedTuple):
     """What a written entry belongs to, beside its credit."""
 
     entry_id: int

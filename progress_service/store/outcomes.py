@@ -1,7 +1,7 @@
 """What is recorded, and what becomes of it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from progress_service.domain.award import Award
 from progress_service.domain.ledger import Credit
@@ -11,8 +11,7 @@ from shared.errors import LaurelError
 Command = Submission | Award
 
 
-@dataclass(frozen=True, slots=True)
-class Credited:
+class Credited(NamedTuple):
     """One ledger entry that was written, for the log."""
 
     user_id: str
