@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import grpc
 from grpc import aio
 
 from shared.logging import request_id
@@ -60,9 +59,3 @@ def open_channel(target: str, *, own_connection: bool = False) -> aio.Channel:
     """
     options = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1 if own_connection else 0)]
     return aio.insecure_channel(target, options=options, interceptors=[_RequestIdInterceptor()])
-
-
-def grpc_code_name(error: grpc.RpcError) -> str:
-    """The status name of a failed call, such as "UNAVAILABLE"."""
-    code = error.code() if isinstance(error, aio.AioRpcError) else grpc.StatusCode.UNKNOWN
-    return str(code.name)

@@ -31,8 +31,8 @@ Handler = Callable[[Any, Any], Any]
 
 class Boundary:
     """Stands between a generated `add_…Servicer_to_server` and the server: wraps each handler
-    once, when it is registered. (grpc.aio's own interceptors cost a fifth of an echo on every
-    call.)
+    once, when it is registered. (grpc.aio's own interceptors run
+    anew on every call.)
 
     A handler raises `LaurelError` and nothing else on purpose; whatever else it raises is
     logged and answered as INTERNAL without its text. A unary handler may return a message

@@ -84,8 +84,3 @@ class EditComparison:
             newly_unlocked=any(then > now for then, now in zip(before, after, strict=True)),
             completion_changed=ratios[0] != ratios[1],
         )
-
-
-def edit_effect(before: Course, after: Course, completed: Collection[str]) -> EditEffect:
-    """What the edit changes for one learner."""
-    return EditComparison(before, after).effect(completed)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -208,9 +207,3 @@ async def read_catalog(connection: AsyncConnection, attempts: int, entries: int)
     """The metrics as they are now, and as many new ids as are asked for."""
     row = (await connection.execute(_CATALOG, {"attempts": attempts, "entries": entries})).one()
     return Catalog(orjson.loads(row.windows), list(row.attempts), list(row.entries))
-
-
-async def database_time(connection: AsyncConnection) -> datetime:
-    """The time at which the transaction began, by the database's clock."""
-    moment: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
-    return moment

@@ -19,10 +19,10 @@ from progress_service.domain.course import (
     find_cycle,
 )
 from progress_service.domain.evaluation import (
+    EditComparison,
     EditEffect,
     LevelStatus,
     completion_ratio,
-    edit_effect,
     level_status,
     section_status,
 )
@@ -233,13 +233,13 @@ def test_completion_is_a_share_and_zero_without_levels() -> None:
 def test_an_edit_says_for_whom_levels_lock_and_unlock_and_completion_changes() -> None:
     before = course(Level("a"), waiting("b", "a"), Level("c"))
     after = course(Level("a"), Level("b"), waiting("c", "b"))
-    assert edit_effect(before, after, frozenset()) == EditEffect(
+    assert EditComparison(before, after).effect(frozenset()) == EditEffect(
         newly_locked=True, newly_unlocked=True, completion_changed=False
     )
-    assert edit_effect(before, after, frozenset("ab")) == EditEffect(
+    assert EditComparison(before, after).effect(frozenset("ab")) == EditEffect(
         newly_locked=False, newly_unlocked=False, completion_changed=False
     )
     shorter = course(Level("a"), waiting("b", "a"))
-    assert edit_effect(before, shorter, frozenset("a")) == EditEffect(
+    assert EditComparison(before, shorter).effect(frozenset("a")) == EditEffect(
         newly_locked=False, newly_unlocked=False, completion_changed=True
     )
