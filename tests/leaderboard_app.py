@@ -1,7 +1,6 @@
 """LeaderboardService in this process, beside a small ProgressService, on a real Redis."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +17,7 @@ from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
 from tests.leaderboard_peer import Peer, serve
+from tests.ports import free_port
 
 REDIS = pb.SOURCE_REDIS
 POSTGRESQL = pb.SOURCE_POSTGRESQL
@@ -71,13 +71,6 @@ async def direct(redis_url: str) -> AsyncIterator[Redis]:
         yield redis
     finally:
         await redis.aclose()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shared.embedded.leftover import still_alive
+from tests.ports import free_ports
 
 LAUREL = Path(sys.executable).parent / "laurel"
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -32,17 +32,11 @@ def until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         time.sleep(POLL_S)
 
 
-def free_ports() -> dict[str, str]:
-    """Ports for one stack, free a moment ago; the metrics take two in a row."""
-    while True:
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
-        ports = [listener.getsockname()[1] for listener in sockets]
-        for listener in sockets:
-            listener.close()
-        if ports[3] < 65535 and ports[3] + 1 not in ports:
-            break
+def stack_ports() -> dict[str, str]:
+    """Ports for one stack; the metrics take two in a row."""
     names = ("PROGRESS_PORT", "LEADERBOARD_PORT", "GATEWAY_PORT", "METRICS_PORT")
-    return {f"LAUREL_{name}": str(port) for name, port in zip(names, ports, strict=True)}
+    ports = free_ports(len(names) + 1)
+    return {f"LAUREL_{name}": str(port) for name, port in zip(names, ports, strict=False)}
 
 
 @dataclass
@@ -57,7 +51,7 @@ class RunningStack:
     home: Path = field(
         default_factory=lambda: Path(tempfile.mkdtemp(prefix="laurel-test-")) / "home"
     )
-    ports: dict[str, str] = field(default_factory=free_ports)
+    ports: dict[str, str] = field(default_factory=stack_ports)
 
     def __post_init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None

@@ -21,11 +21,11 @@ from tests.leaderboard_app import (
     direct,
     eventually,
     fill,
-    free_port,
     live_client,
     running,
 )
 from tests.leaderboard_peer import Peer, serve
+from tests.ports import free_port
 
 PASSWORD = "p@ss/word:1"
 QUOTED = quote(PASSWORD, safe="")

@@ -21,13 +21,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from shared.channels import open_channel
 from shared.gen.laurel.progress.v1 import catalog_pb2, catalog_pb2_grpc, progress_pb2_grpc
 from shared.gen.laurel.progress.v1.progress_pb2 import RevokeXpRequest
+from tests.ports import free_port
 from tests.progress import award, eventually, level, submission
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def start(**settings: str) -> Process:

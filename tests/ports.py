@@ -1,0 +1,59 @@
+"""Ports for servers under test.
+
+Below the range from which the kernel takes the ports of outgoing connections (32768 on Linux, 49152
+on macOS): a port that a probe finds free there is not taken by a passing client before the server
+binds it, nor while the server is restarted. Each block is this process's until its end, so that
+tests in other processes never choose the same one.
+"""
+
+import fcntl
+import random
+import socket
+import tempfile
+from pathlib import Path
+from typing import IO
+
+_BLOCK = 8
+_FIRST, _END = 12_000, 32_000
+_held: list[IO[str]] = []
+_left: list[int] = []
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nothing listens on, given once."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Up to 8 consecutive ports on 127.0.0.1 that nothing listens on, given once."""
+    assert count <= _BLOCK
+    while True:
+        if len(_left) < count:
+            _left[:] = _next_block()
+        ports = [_left.pop(0) for _ in range(count)]
+        if all(_is_free(port) for port in ports):
+            return ports
+
+
+def _next_block() -> range:
+    """A block that no other process holds; held by an open, locked file."""
+    while True:
+        first = random.randrange(_FIRST, _END, _BLOCK)
+        file = (Path(tempfile.gettempdir()) / f"laurel-test-ports-{first}").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+        else:
+            _held.append(file)
+            return range(first, first + _BLOCK)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
