@@ -20,8 +20,8 @@ from progress_service import metrics
 from progress_service.credit_log import CreditLog
 from progress_service.store.group_writer import GroupWriter
 from progress_service.store.outcomes import Command, Outcome, Recorded
+from shared.caller import request_id
 from shared.errors import LaurelError, ResourceExhausted, Unavailable
-from shared.logging import request_id
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,8 @@ from progress_service.store.database import Database, Purpose
 from progress_service.store.dry_run import DryRun
 from progress_service.store.group_writer import GroupWriter
 from progress_service.store.outcomes import Command, Outcome
+from shared.caller import request_id
 from shared.errors import LaurelError
-from shared.logging import request_id
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from grpc import aio
 
-from shared.logging import request_id
+from shared.caller import request_id
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 KEEPALIVE_MS = 30_000

@@ -17,14 +17,16 @@ from google.rpc import status_pb2
 from grpc import aio
 
 from shared import metrics
+from shared.caller import current_call, request_id
 from shared.errors import InvalidInput, LaurelError, Unimplemented
-from shared.logging import current_call, request_id
 from shared.status import CODES, DETAILS_KEY, status_of
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID_KEY = "x-request-id"
+ACTOR_KEY = "x-laurel-actor"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_ACTOR = re.compile(r"[\x21-\x7e]{1,128}")
 
 Handler = Callable[[Any, Any], Any]
 
@@ -230,27 +232,40 @@ def _code_of(error: BaseException) -> str:
 
 
 class _Caller:
-    """Whose call it is. The id costs more than a short call's other accounts: so only on demand."""
+    """Whose call it is. Reading its metadata costs more than a short call's other accounts: so
+    only on demand, and once.
+    """
 
-    __slots__ = ("_context", "_id")
+    __slots__ = ("_actor", "_context", "_id")
 
     def __init__(self, context: Any) -> None:
         self._context = context
         self._id = ""
+        self._actor = ""
 
     @property
     def request_id(self) -> str:
         """The caller's id where it sent a well-formed one, else a new one."""
         if not self._id:
-            self._id = _request_id(self._context)
+            self._read()
         return self._id
 
+    @property
+    def actor(self) -> str:
+        """Whom the caller says it acts for; "" when it says nothing well-formed."""
+        if not self._id:
+            self._read()
+        return self._actor
 
-def _request_id(context: Any) -> str:
-    """The caller's id where it sent a well-formed one, else a new one."""
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY:
-            if isinstance(value, str) and _REQUEST_ID.fullmatch(value):
-                return value
-            break
-    return secrets.token_hex(8)
+    def _read(self) -> None:
+        for key, value in self._context.invocation_metadata() or ():
+            if key == REQUEST_ID_KEY and not self._id and _matches(_REQUEST_ID, value):
+                self._id = value
+            elif key == ACTOR_KEY and not self._actor and _matches(_ACTOR, value):
+                self._actor = value
+        if not self._id:
+            self._id = secrets.token_hex(8)
+
+
+def _matches(form: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None

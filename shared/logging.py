@@ -3,29 +3,13 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 import structlog
 
+from shared.caller import request_id
 from shared.settings import CommonSettings
-
-
-class Call(Protocol):
-    """A call being served. Its id is found, or made, when it is first asked for."""
-
-    @property
-    def request_id(self) -> str: ...
-
-
-current_call: ContextVar[Call | None] = ContextVar("laurel_call", default=None)
-
-
-def request_id() -> str:
-    """The id of the call being served, "" outside of one; it travels as `x-request-id`."""
-    call = current_call.get()
-    return call.request_id if call else ""
 
 
 def _add_request_id(

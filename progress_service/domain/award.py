@@ -22,11 +22,12 @@ class Award:
     course_id: str
     request_id: str
     occurred_time: datetime | None = None
+    actor: str = ""
 
     kind = request.RequestKind.AWARD
 
     def fingerprint(self) -> bytes:
-        """Stands for the contents: all fields but the request id."""
+        """Stands for the contents: all fields but the request id and the actor."""
         return request.fingerprint(
             self.user_id,
             self.metric,

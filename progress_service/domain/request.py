@@ -14,6 +14,9 @@ class RequestKind(IntEnum):
     SUBMISSION = 1
     AWARD = 2
     REVOCATION = 3
+    VOID = 4
+    FREEZES = 5
+    RESET = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,12 @@ class Submission:
     request_id: str
     occurred_time: datetime | None = None
     without_xp: bool = False
+    actor: str = ""
 
     kind = request.RequestKind.SUBMISSION
 
     def fingerprint(self) -> bytes:
-        """Stands for the contents: all fields but the request id."""
+        """Stands for the contents: all fields but the request id and the actor."""
         return request.fingerprint(
             self.user_id,
             self.level_id,

@@ -4,6 +4,7 @@ from progress_service.domain.award import Award
 from progress_service.domain.ledger import XP
 from progress_service.domain.submission import Submission
 from progress_service.servicers.codec import milliseconds, moment
+from shared.caller import actor
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 
 
@@ -22,6 +23,7 @@ def submission_of(request: pb.SubmitProgressRequest, *, without_xp: bool = False
         if request.HasField("occurred_time")
         else None,
         without_xp=without_xp,
+        actor=actor(),
     )
 
 
@@ -38,4 +40,5 @@ def award_of(request: pb.AwardXpRequest) -> Award:
         occurred_time=moment(request.occurred_time, "occurred_time")
         if request.HasField("occurred_time")
         else None,
+        actor=actor(),
     )

@@ -28,10 +28,10 @@ from progress_service.store.outcomes import Recorded
 from progress_service.store.positions import Position
 from progress_service.store.revocations import Revocation
 from progress_service.store.zones import zone_of
+from shared.caller import actor, request_id
 from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
-from shared.logging import request_id
 from shared.periods import Window
 
 Context = aio.ServicerContext[Any, Any]
@@ -151,7 +151,10 @@ def _revocation_of(request: pb.RevokeXpRequest) -> Revocation:
     if not bounds.is_plain_text(request.reason, bounds.MAX_REASON_CHARS):
         raise invalid_field("reason", "must be at most 500 printable characters")
     return Revocation(
-        codec.number_id(request.entry_id, "entry_id"), request.reason, request.request_id
+        codec.number_id(request.entry_id, "entry_id"),
+        request.reason,
+        request.request_id,
+        actor(),
     )
 
 

@@ -20,6 +20,10 @@ from progress_service.store.rows import RowSet
 
 XP_DELTA = 1
 PROFILE_CHANGE = 2
+USER_ERASURE = 3
+WINDOW_RESET = 4
+REDACTION = 5
+STANDING_CORRECTION = 6
 
 _ATTEMPTS = RowSet(
     "attempts",

@@ -75,7 +75,10 @@ class Recorder:
             ]
             for entry in entries:
                 ids = EntryIds(
-                    entry.entry_id, catalog.windows[entry.credit.metric], attempt_id=attempt_id
+                    entry.entry_id,
+                    catalog.windows[entry.credit.metric],
+                    attempt_id=attempt_id,
+                    actor=command.actor,
                 )
                 batch.add_entry(command.user_id, entry.credit, one.moment, ids)
             streak = self._add_active_day(batch, one, judging.now)

@@ -18,7 +18,7 @@ from tests.progress import Progress, award, refused
 _INSERT = """
     INSERT INTO unnumbered_changes (kind, user_id, entry_id, metric, amount, source, course_id,
                                     occurred_time, occurred_date, windows)
-    SELECT 1, $1, n, 'xp', 1, 'test', '', now(), '2026-11-20', 2
+    SELECT 1, $1, nextval('entry_ids'), 'xp', 1, 'test', '', now(), '2026-11-20', 2
     FROM generate_series($2::bigint, $3::bigint) n
 """
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import defaultdict
 from contextlib import suppress
 
 import asyncpg
@@ -29,6 +28,11 @@ _INSERT = """
 """
 
 
+def first_entry(user_id: str) -> int:
+    """The ids of a user's entries begin here: beyond those that the ledger gives."""
+    return 1_000_000 * (1 + USERS.index(user_id))
+
+
 class Writers:
     """Transactions of every length that insert changes, each user's in the order of its entries.
 
@@ -40,7 +44,7 @@ class Writers:
         self._random = random.Random(seed)
         # Each user's profile is a change too.
         self._left = CHANGES - AWARDS - len(USERS) - len(AWARDED)
-        self._next_entry: dict[str, int] = defaultdict(lambda: 1)
+        self._next_entry = {user_id: first_entry(user_id) for user_id in USERS}
         self._committed = 0
         self._moved = asyncio.Condition()
 
@@ -123,7 +127,8 @@ async def test_a_watcher_that_resumes_sees_20000_changes_of_open_transactions_ea
         entries = entries_of(one)
         assert sum(map(len, entries.values())) == CHANGES - len(USERS) - len(AWARDED)
         for user_id in USERS:
-            assert entries[user_id] == list(range(1, len(entries[user_id]) + 1))
+            first = first_entry(user_id)
+            assert entries[user_id] == list(range(first, first + len(entries[user_id])))
         for user_id in AWARDED:
             assert entries[user_id] == sorted({*entries[user_id]})
             assert len(entries[user_id]) == AWARDS // len(AWARDED)

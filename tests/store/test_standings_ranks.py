@@ -63,7 +63,8 @@ async def put_scores(progress: Progress, scores: dict[str, int]) -> types_pb2.Bo
         await sql.execute(
             """INSERT INTO unnumbered_changes (kind, user_id, entry_id, metric, amount, source,
                                                course_id, occurred_time, occurred_date, windows)
-               SELECT 1, user_id, 0, $1, amount, 'test', '', now(), '2026-11-20', 2
+               SELECT 1, user_id, nextval('entry_ids'), $1, amount, 'test', '', now(),
+                      '2026-11-20', 2
                FROM unnest($2::text[], $3::bigint[]) t (user_id, amount)""",
             board.metric,
             [*scores],
@@ -167,7 +168,8 @@ async def test_counting_by_buckets_equals_counting_for_scores_of_every_size(
         await sql.execute(
             """INSERT INTO unnumbered_changes (kind, user_id, entry_id, metric, amount, source,
                                                course_id, occurred_time, occurred_date, windows)
-               SELECT 1, 'u' || n, 0, 'xp', amount, 'test', '', now(), '2026-11-20', 2
+               SELECT 1, 'u' || n, nextval('entry_ids'), 'xp', amount, 'test', '', now(),
+                      '2026-11-20', 2
                FROM unnest($1::bigint[]) WITH ORDINALITY t (amount, n)""",
             scores,
         )

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shared.gen.laurel.progress.v1 import catalog_pb2 as _catalog_pb2
 from shared.gen.laurel.progress.v1 import progress_pb2 as _progress_pb2
 from shared.gen.laurel.types.v1 import types_pb2 as _types_pb2
@@ -21,6 +22,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _MismatchKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MismatchKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MismatchKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MISMATCH_KIND_UNSPECIFIED: _MismatchKind.ValueType  # 0
+    """Not set by a server."""
+    MISMATCH_KIND_TOTAL: _MismatchKind.ValueType  # 1
+    """A user's total of a metric, with the ledger."""
+    MISMATCH_KIND_STANDING: _MismatchKind.ValueType  # 2
+    """A user's score on a board, with the ledger."""
+    MISMATCH_KIND_LEVEL_PROGRESS: _MismatchKind.ValueType  # 3
+    """A user's progress at a level, with the attempts."""
+
+class MismatchKind(_MismatchKind, metaclass=_MismatchKindEnumTypeWrapper):
+    """What a verification compares."""
+
+MISMATCH_KIND_UNSPECIFIED: MismatchKind.ValueType  # 0
+"""Not set by a server."""
+MISMATCH_KIND_TOTAL: MismatchKind.ValueType  # 1
+"""A user's total of a metric, with the ledger."""
+MISMATCH_KIND_STANDING: MismatchKind.ValueType  # 2
+"""A user's score on a board, with the ledger."""
+MISMATCH_KIND_LEVEL_PROGRESS: MismatchKind.ValueType  # 3
+"""A user's progress at a level, with the attempts."""
+Global___MismatchKind: _TypeAlias = MismatchKind  # noqa: Y015
 
 @_typing.final
 class ImportProgressRequest(_message.Message):
@@ -138,8 +167,8 @@ Global___ImportedAttempt: _TypeAlias = ImportedAttempt  # noqa: Y015
 
 @_typing.final
 class ImportProgressResponse(_message.Message):
-    """The answer to a batch. Counts are of the whole stream so far; users, courses
-    and active days are not counted. received = recorded + replayed + rejected.
+    """The answer to a batch. Counts are of the whole stream so far; the first four
+    are of attempts and awards: received = recorded + replayed + rejected.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -150,6 +179,9 @@ class ImportProgressResponse(_message.Message):
     REJECTED_FIELD_NUMBER: _builtins.int
     XP_CREDITED_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    COURSES_FIELD_NUMBER: _builtins.int
+    ACTIVE_DAYS_FIELD_NUMBER: _builtins.int
     received: _builtins.int
     """Attempts and awards, so far."""
     recorded: _builtins.int
@@ -164,6 +196,18 @@ class ImportProgressResponse(_message.Message):
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportError]:
         """Of this batch, the first 100."""
 
+    @_builtins.property
+    def users(self) -> Global___ImportItemCounts:
+        """Users, so far."""
+
+    @_builtins.property
+    def courses(self) -> Global___ImportItemCounts:
+        """Courses, so far."""
+
+    @_builtins.property
+    def active_days(self) -> Global___ImportItemCounts:
+        """Active days, so far."""
+
     def __init__(
         self,
         *,
@@ -173,14 +217,47 @@ class ImportProgressResponse(_message.Message):
         rejected: _builtins.int = ...,
         xp_credited: _builtins.int = ...,
         errors: _abc.Iterable[Global___ImportError] | None = ...,
+        users: Global___ImportItemCounts | None = ...,
+        courses: Global___ImportItemCounts | None = ...,
+        active_days: Global___ImportItemCounts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active_days", b"active_days", "courses", b"courses", "users", b"users"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "received", b"received", "recorded", b"recorded", "rejected", b"rejected", "replayed", b"replayed", "xp_credited", b"xp_credited"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_days", b"active_days", "courses", b"courses", "errors", b"errors", "received", b"received", "recorded", b"recorded", "rejected", b"rejected", "replayed", b"replayed", "users", b"users", "xp_credited", b"xp_credited"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportProgressResponse: _TypeAlias = ImportProgressResponse  # noqa: Y015
+
+@_typing.final
+class ImportItemCounts(_message.Message):
+    """Items of an import that have no request_id. received = stored + rejected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    received: _builtins.int
+    """All of them."""
+    stored: _builtins.int
+    """Stored, or already stored so."""
+    rejected: _builtins.int
+    """Not stored; `errors` says why."""
+    def __init__(
+        self,
+        *,
+        received: _builtins.int = ...,
+        stored: _builtins.int = ...,
+        rejected: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["received", b"received", "rejected", b"rejected", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportItemCounts: _TypeAlias = ImportItemCounts  # noqa: Y015
 
 @_typing.final
 class ImportError(_message.Message):
@@ -192,9 +269,10 @@ class ImportError(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """0-based, across the whole import; attempts and awards in one count, in the
-    order of the messages, attempts first within one.
+    order of the messages, attempts first within one. See `item`.
     """
     request_id: _builtins.str
     """The item's request_id."""
@@ -204,6 +282,12 @@ class ImportError(_message.Message):
     """
     message: _builtins.str
     """The same for people."""
+    item: _builtins.str
+    """Which item of its message: "attempts[3]", "awards[0]", "users[7]",
+    "courses[0]", "active_days[12]". `index` counts within its kind across the
+    import: attempts and awards in one count, users, courses and active days each
+    in their own.
+    """
     def __init__(
         self,
         *,
@@ -211,10 +295,11 @@ class ImportError(_message.Message):
         request_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
+        item: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "message", b"message", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "item", b"item", "message", b"message", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,6 +342,8 @@ class BackfillTotalsResponse(_message.Message):
     USERS_UPDATED_FIELD_NUMBER: _builtins.int
     USERS_UNCHANGED_FIELD_NUMBER: _builtins.int
     UPDATES_FIELD_NUMBER: _builtins.int
+    STANDINGS_CORRECTED_FIELD_NUMBER: _builtins.int
+    COMPLETIONS_CREDITED_FIELD_NUMBER: _builtins.int
     users_total: _builtins.int
     """Users to check."""
     users_checked: _builtins.int
@@ -265,6 +352,14 @@ class BackfillTotalsResponse(_message.Message):
     """Of them, those with a total that differed."""
     users_unchanged: _builtins.int
     """Of them, those whose totals were right."""
+    standings_corrected: _builtins.int
+    """Standings that differed from the ledger, so far; each is set by a
+    StandingCorrection in the history (of a dry run: would be).
+    """
+    completions_credited: _builtins.int
+    """Completions that lacked their ledger entry and were paid, so far (of a dry
+    run: would be). 0 without credit_missing.
+    """
     @_builtins.property
     def updates(self) -> _containers.RepeatedCompositeFieldContainer[Global___TotalUpdate]:
         """Found since the previous message."""
@@ -277,10 +372,12 @@ class BackfillTotalsResponse(_message.Message):
         users_updated: _builtins.int = ...,
         users_unchanged: _builtins.int = ...,
         updates: _abc.Iterable[Global___TotalUpdate] | None = ...,
+        standings_corrected: _builtins.int = ...,
+        completions_credited: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["updates", b"updates", "users_checked", b"users_checked", "users_total", b"users_total", "users_unchanged", b"users_unchanged", "users_updated", b"users_updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completions_credited", b"completions_credited", "standings_corrected", b"standings_corrected", "updates", b"updates", "users_checked", b"users_checked", "users_total", b"users_total", "users_unchanged", b"users_unchanged", "users_updated", b"users_updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,22 +456,26 @@ class RecalculateCourseResponse(_message.Message):
     USERS_TOTAL_FIELD_NUMBER: _builtins.int
     USERS_DONE_FIELD_NUMBER: _builtins.int
     USERS_CHANGED_FIELD_NUMBER: _builtins.int
+    COURSE_VERSION_FIELD_NUMBER: _builtins.int
     users_total: _builtins.int
     """Learners to judge."""
     users_done: _builtins.int
     """Learners judged so far."""
     users_changed: _builtins.int
     """Of them, those whose progress changed."""
+    course_version: _builtins.int
+    """The version that they are judged against."""
     def __init__(
         self,
         *,
         users_total: _builtins.int = ...,
         users_done: _builtins.int = ...,
         users_changed: _builtins.int = ...,
+        course_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["users_changed", b"users_changed", "users_done", b"users_done", "users_total", b"users_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_version", b"course_version", "users_changed", b"users_changed", "users_done", b"users_done", "users_total", b"users_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -460,6 +561,7 @@ class VerifyLedgerResponse(_message.Message):
     USERS_TOTAL_FIELD_NUMBER: _builtins.int
     USERS_CHECKED_FIELD_NUMBER: _builtins.int
     MISMATCHES_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     users_total: _builtins.int
     """Users to check."""
     users_checked: _builtins.int
@@ -468,16 +570,21 @@ class VerifyLedgerResponse(_message.Message):
     def mismatches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mismatch]:
         """Found since the previous message."""
 
+    @_builtins.property
+    def position(self) -> _types_pb2.Position:
+        """Everything is compared as it was at this position."""
+
     def __init__(
         self,
         *,
         users_total: _builtins.int = ...,
         users_checked: _builtins.int = ...,
         mismatches: _abc.Iterable[Global___Mismatch] | None = ...,
+        position: _types_pb2.Position | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mismatches", b"mismatches", "users_checked", b"users_checked", "users_total", b"users_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mismatches", b"mismatches", "position", b"position", "users_checked", b"users_checked", "users_total", b"users_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -485,7 +592,7 @@ Global___VerifyLedgerResponse: _TypeAlias = VerifyLedgerResponse  # noqa: Y015
 
 @_typing.final
 class Mismatch(_message.Message):
-    """A total or standing that differs from the ledger."""
+    """A stored figure that differs from what it follows from."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -493,15 +600,28 @@ class Mismatch(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_FIELD_NUMBER: _builtins.int
     FOUND_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LEVEL_ID_FIELD_NUMBER: _builtins.int
+    FIGURE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose."""
     expected: _builtins.int
-    """By the ledger."""
+    """By the ledger; of progress at a level, by the attempts."""
     found: _builtins.int
     """As stored."""
+    kind: Global___MismatchKind.ValueType
+    """What differs."""
+    level_id: _builtins.str
+    """At which level; empty unless `kind` is MISMATCH_KIND_LEVEL_PROGRESS."""
+    figure: _builtins.str
+    """Which figure of it: "attempts", "best_marks", "completed" (1 or 0),
+    "time_spent_ms"; empty unless `kind` is MISMATCH_KIND_LEVEL_PROGRESS.
+    """
     @_builtins.property
     def board(self) -> _types_pb2.Board:
-        """The board, with its period spelled out."""
+        """The board, with its period spelled out; of a total, the metric's board of all
+        time across all courses; unset for progress at a level.
+        """
 
     def __init__(
         self,
@@ -510,10 +630,13 @@ class Mismatch(_message.Message):
         user_id: _builtins.str = ...,
         expected: _builtins.int = ...,
         found: _builtins.int = ...,
+        kind: Global___MismatchKind.ValueType = ...,
+        level_id: _builtins.str = ...,
+        figure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["board", b"board"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["board", b"board", "expected", b"expected", "found", b"found", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["board", b"board", "expected", b"expected", "figure", b"figure", "found", b"found", "kind", b"kind", "level_id", b"level_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -801,7 +924,7 @@ class AdminAction(_message.Message):
     method: _builtins.str
     """What was called: "laurel.progress.v1.ProgressService/RevokeXp"."""
     actor: _builtins.str
-    """Who called it: the token's subject."""
+    """Who called it, as in XpEntry."""
     user_id: _builtins.str
     """Whom it concerns. Empty: no single user."""
     detail: _builtins.str

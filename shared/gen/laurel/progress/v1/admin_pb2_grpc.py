@@ -155,7 +155,8 @@ class ProgressAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLedger(self, request, context):
-        """Checks that totals, standings and ledger agree; reports what does not.
+        """Checks that totals, standings and ledger agree, and progress at levels with
+        the attempts, all at one position; reports what does not.
 
         Order: counts only rise. Resume: none, a new call begins anew. Duplicates:
         each mismatch is in one message. Checkpoint: every message is one. Slow

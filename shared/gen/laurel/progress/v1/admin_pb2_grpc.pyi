@@ -57,7 +57,8 @@ class ProgressAdminServiceStub:
     course. ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
     """
     VerifyLedger: _aio.UnaryStreamMultiCallable[_admin_pb2.VerifyLedgerRequest, _admin_pb2.VerifyLedgerResponse]
-    """Checks that totals, standings and ledger agree; reports what does not.
+    """Checks that totals, standings and ledger agree, and progress at levels with
+    the attempts, all at one position; reports what does not.
 
     Order: counts only rise. Resume: none, a new call begins anew. Duplicates:
     each mismatch is in one message. Checkpoint: every message is one. Slow
@@ -156,7 +157,8 @@ class ProgressAdminServiceServicer:
         request: _admin_pb2.VerifyLedgerRequest,
         context: _aio.ServicerContext[_admin_pb2.VerifyLedgerRequest, _admin_pb2.VerifyLedgerResponse],
     ) -> _abc.AsyncIterator[_admin_pb2.VerifyLedgerResponse] | _abc.Awaitable[None]:
-        """Checks that totals, standings and ledger agree; reports what does not.
+        """Checks that totals, standings and ledger agree, and progress at levels with
+        the attempts, all at one position; reports what does not.
 
         Order: counts only rise. Resume: none, a new call begins anew. Duplicates:
         each mismatch is in one message. Checkpoint: every message is one. Slow

@@ -792,19 +792,51 @@ class ListAmnestyDaysResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATES_FIELD_NUMBER: _builtins.int
+    AMNESTY_DAYS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Civil dates such as "2026-11-20", oldest first."""
+
+    @_builtins.property
+    def amnesty_days(self) -> _containers.RepeatedCompositeFieldContainer[Global___AmnestyDay]:
+        """The same days with their reasons, oldest first."""
 
     def __init__(
         self,
         *,
         dates: _abc.Iterable[_builtins.str] | None = ...,
+        amnesty_days: _abc.Iterable[Global___AmnestyDay] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dates", b"dates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amnesty_days", b"amnesty_days", "dates", b"dates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAmnestyDaysResponse: _TypeAlias = ListAmnestyDaysResponse  # noqa: Y015
+
+@_typing.final
+class AmnestyDay(_message.Message):
+    """A civil day that ends nobody's streak."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """Such as "2026-11-20", whatever the zone."""
+    reason: _builtins.str
+    """Why, as given."""
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmnestyDay: _TypeAlias = AmnestyDay  # noqa: Y015

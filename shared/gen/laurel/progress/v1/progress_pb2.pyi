@@ -1140,7 +1140,9 @@ class XpEntry(_message.Message):
     reason: _builtins.str
     """Why it cancels. Empty: it does not, or none was given."""
     actor: _builtins.str
-    """Who wrote it: the token's subject. Empty: calls carry no identity."""
+    """Who wrote it: as the caller said in the metadata x-laurel-actor, which the
+    gateway removes. Empty: it said nothing.
+    """
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
         """When it was earned; decides the windows it counts in."""

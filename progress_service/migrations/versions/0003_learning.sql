@@ -1,0 +1,107 @@
+-- Corrections, streaks, jobs of courses, resets, and people who leave.
+
+-- An erased user's rows go by a pseudonym that no caller can name: '~' occurs in no id.
+ALTER TABLE users DROP CONSTRAINT users_user_id_check;
+ALTER TABLE users ADD CONSTRAINT users_user_id_check
+    CHECK (user_id ~ '^([A-Za-z0-9._:-]{1,64}|~[0-9a-f]{32})$');
+
+-- earlier_zones: [[until, time_zone], …], oldest first: what the user had before time_zone.
+-- carried_days: active days that an import brought, which no attempt or award here explains.
+-- freeze_grants: [[civil day, days], …], oldest first.
+-- active_days follows from these, the attempts and the awards: see domain/streak.py.
+ALTER TABLE users
+    ADD COLUMN earlier_zones jsonb NOT NULL DEFAULT '[]',
+    ADD COLUMN carried_days datemultirange NOT NULL DEFAULT '{}',
+    ADD COLUMN freeze_grants jsonb NOT NULL DEFAULT '[]';
+-- Until now the two were kept as one.
+UPDATE users SET carried_days = active_days WHERE NOT isempty(active_days);
+
+CREATE TABLE amnesty_days (
+    day date PRIMARY KEY,
+    reason text NOT NULL,
+    create_time timestamptz NOT NULL DEFAULT now()
+);
+
+ALTER TABLE attempts
+    ADD COLUMN voided boolean NOT NULL DEFAULT false,
+    ADD COLUMN reason text NOT NULL DEFAULT '';
+
+-- The attempt whose passing paid; null when the completion was paid by a backfill.
+ALTER TABLE level_rewards ADD COLUMN attempt_id bigint;
+UPDATE level_rewards r SET attempt_id = (
+    SELECT min(e.attempt_id) FROM xp_entries e
+    WHERE e.user_id = r.user_id AND e.level_id = r.level_id AND e.metric <> 'marks'
+);
+
+-- The largest correct/total of the attempts that count: what another pass_ratio is held against.
+ALTER TABLE level_progress ADD COLUMN best_ratio double precision NOT NULL DEFAULT 0;
+UPDATE level_progress p SET best_ratio = a.best_ratio
+FROM (SELECT user_id, level_id, max(correct_answers::float8 / total_questions) AS best_ratio
+      FROM attempts GROUP BY user_id, level_id) a
+WHERE a.user_id = p.user_id AND a.level_id = p.level_id;
+
+-- Judging every learner of a course against its current version; one row a course. The cursor
+-- moves on in the transaction that judges, so a job goes on where it was cut.
+CREATE TABLE course_jobs (
+    course_id text COLLATE "C" PRIMARY KEY REFERENCES courses,
+    course_version bigint NOT NULL,
+    after_user_id text COLLATE "C" NOT NULL DEFAULT '',
+    users_total bigint NOT NULL DEFAULT 0,
+    users_done bigint NOT NULL DEFAULT 0,
+    users_changed bigint NOT NULL DEFAULT 0,
+    finished boolean NOT NULL DEFAULT false,
+    failures integer NOT NULL DEFAULT 0,
+    next_try_time timestamptz NOT NULL DEFAULT now(),
+    begin_time timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX course_jobs_due ON course_jobs (next_try_time) WHERE NOT finished;
+
+-- kind: 1 XpDelta, 2 ProfileChange, 3 UserErasure, 4 WindowReset, 5 Redaction,
+-- 6 StandingCorrection (amount is the score). pseudonym: of an erasure, not kept once numbered.
+ALTER TABLE unnumbered_changes
+    ADD COLUMN board_window smallint,
+    ADD COLUMN period text COLLATE "C",
+    ADD COLUMN pseudonym text COLLATE "C";
+-- excluded_boards: of a revocation, fixed when it is numbered.
+ALTER TABLE changes
+    ADD COLUMN board_window smallint,
+    ADD COLUMN period text COLLATE "C",
+    ADD COLUMN excluded_boards integer[];
+-- Every entry's sequence is kept for good: whether an entry counted before a reset, and what a
+-- board must hold, follow from it.
+CREATE UNIQUE INDEX changes_entry ON changes (entry_id) WHERE entry_id IS NOT NULL;
+CREATE UNIQUE INDEX changes_change ON changes (change_id);
+CREATE INDEX changes_user ON changes (user_id) WHERE kind <> 1;
+-- Entries that were numbered up to here count no more on the board; 0: it was never reset.
+ALTER TABLE boards ADD COLUMN reset_sequence bigint NOT NULL DEFAULT 0;
+
+-- Request ids of calls that concern no single user.
+CREATE TABLE admin_requests (
+    request_id text COLLATE "C" PRIMARY KEY,
+    kind smallint NOT NULL,
+    fingerprint bytea NOT NULL,
+    answer jsonb NOT NULL,
+    create_time timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE admin_actions (
+    action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    method text NOT NULL,
+    actor text NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    detail text NOT NULL,
+    create_time timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX admin_actions_user ON admin_actions (user_id, action_id);
+
+-- The ledger is append-only; an erasure alone replaces a person's id by a pseudonym and empties
+-- the texts. It says so in its own transaction.
+CREATE FUNCTION refuse_change_of_ledger() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN
+    IF TG_OP = 'UPDATE' AND current_setting('laurel.erasing', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION '% of % is refused', TG_OP, TG_TABLE_NAME;
+END $$;
+DROP TRIGGER append_only ON xp_entries;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON xp_entries
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_ledger();
