@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 from leaderboard_service import metrics
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import BoardNames, board_name
-from leaderboard_service.domain.fold import Fold, Profile
+from leaderboard_service.domain.fold import (
+    Correction,
+    Erasure,
+    Fold,
+    Lone,
+    Profile,
+    Reset,
+    Step,
+)
 from leaderboard_service.store.boards import (
     Advance,
     BoardWriter,
@@ -17,6 +25,7 @@ from leaderboard_service.store.boards import (
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
 from shared.gen.laurel.progress.v1.progress_pb2 import Change, WatchXpDeltasResponse, XpDelta
+from shared.gen.laurel.types.v1 import types_pb2
 from shared.periods import Window
 
 
@@ -52,26 +61,26 @@ class Applier:
         self._names = BoardNames(meta.floors)
 
     async def take(self, message: WatchXpDeltasResponse) -> None:
-        """Applies a message, in as many batches as it weighs, or notes its confirmation."""
+        """Applies a message, in as many steps as it takes, or notes its confirmation."""
         changes = message.changes
         done = 0
         while (start := self._next(changes, done)) < len(changes):
-            fold, done = self._fold(changes, start)
-            advance = _advance(message, done)
+            step, end = self._step(changes, start)
+            advance = _advance(message, end)
             try:
-                self.meta = await self._writer.apply(self.generation, self.meta, fold, advance)
+                self.meta = await self._writer.apply(self.generation, self.meta, step, advance)
             except FloorsRaised as raised:
                 metrics.MISMATCHES.labels("floors").inc()
                 self.meta = _with_floors(self.meta, raised)
                 self._names = BoardNames(raised.floors)
-                done = start
                 continue
             except Moved as moved:
                 # Another follower of the same history was faster: what it applied is skipped.
                 await self._catch_up_with(moved, message)
                 continue
             metrics.BATCHES.inc()
-            metrics.CHANGES.inc(done - start)
+            metrics.CHANGES.inc(end - start)
+            done = end
         if not changes:
             await self._confirm(message)
 
@@ -84,12 +93,16 @@ class Applier:
             raise Gap(f"{changes[index].sequence} after {self.meta.position.sequence}")
         return index
 
-    def _fold(self, changes: Sequence[Change], start: int) -> tuple[Fold, int]:
-        """As many changes from `start` on as make one batch, and the index after them."""
+    def _step(self, changes: Sequence[Change], start: int) -> tuple[Step, int]:
+        """As many changes from `start` on as make one step, and the index after them: up to the
+        next that stands alone, or that one.
+        """
         fold = Fold(self._names, boards=self.meta.fields)
         index = start
         while index < len(changes) and fold.weight < self._max_scores:
-            _add(fold, changes[index])
+            lone = _add(fold, changes[index])
+            if lone is not None:
+                return (lone, index + 1) if index == start else (fold, index)
             index += 1
         return fold, index
 
@@ -140,7 +153,11 @@ def _advance(message: WatchXpDeltasResponse, done: int) -> Advance:
     return Advance(Position(message.through.epoch, last.sequence), numbered_us, confirmed_us)
 
 
-def _add(fold: Fold, change: Change) -> None:
+def _add(fold: Fold, change: Change) -> Lone | None:
+    """Adds the change to the fold; the answer is what it does, when it stands alone instead.
+
+    Raises UnknownChange.
+    """
     match change.WhichOneof("kind"):
         case "xp_delta":
             delta = change.xp_delta
@@ -159,12 +176,23 @@ def _add(fold: Fold, change: Change) -> None:
                 profile.user_id,
                 Profile(profile.display_name, profile.avatar_url, profile.hidden),
             )
+        case "redaction":
+            pass
+        case "user_erasure":
+            return Erasure(change.user_erasure.user_id)
+        case "window_reset":
+            return Reset(_name(change.window_reset.board))
+        case "standing_correction":
+            correction = change.standing_correction
+            return Correction(_name(correction.board), correction.user_id, correction.score)
         case kind:
             raise UnknownChange(f"change {change.sequence} is of kind {kind}")
+    return None
 
 
 def _excluded(delta: XpDelta) -> frozenset[str]:
-    return frozenset(
-        board_name(board.metric, board.course_id, Window(board.window), board.period)
-        for board in delta.excluded_boards
-    )
+    return frozenset(map(_name, delta.excluded_boards))
+
+
+def _name(board: types_pb2.Board) -> str:
+    return board_name(board.metric, board.course_id, Window(board.window), board.period)

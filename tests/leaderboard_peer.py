@@ -1,5 +1,5 @@
-"""A small ProgressService for tests of LeaderboardService alone: a history in a list, standings
-by sorting. It can be told to fail, to forget, and to send too little.
+"""A small ProgressService for tests of LeaderboardService alone, on a history in a list. It can
+be told to fail, to forget, and to send too little.
 """
 
 import asyncio
@@ -7,14 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
 from leaderboard_service.domain.answer import Entry
-from leaderboard_service.domain.board import BoardNames, Floors, board_name, parse_board_name
-from leaderboard_service.domain.fold import Fold, Profile
+from leaderboard_service.domain.board import board_name, parse_board_name
 from shared import page_token
 from shared.errors import FailedPrecondition, OutOfRange, Unavailable
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
@@ -22,22 +20,19 @@ from shared.gen.laurel.progress.v1 import progress_pb2_grpc
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.interceptors import Boundary
 from shared.periods import Window
-from tests.leaderboard_model import ranking
+from tests.leaderboard_history import History, board_message
 
-ALL_PERIODS = Floors("0001", "0001-01", "0001-W01", "0001-01-01")
 CHECKPOINT_S = 0.1
 
 
-class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.StandingsServiceServicer):
-    """`credit` and `profile` append to the history; everything else is read from it."""
+class Peer(
+    History, progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.StandingsServiceServicer
+):
+    """What is appended to the history can be watched and read."""
 
     def __init__(self) -> None:
-        self.epoch = "epoch-1"
-        self.epochs = {"epoch-1", ""}
-        self.changes: list[pb.Change] = []
+        super().__init__()
         self.first_kept = 1
-        self.scores: dict[str, dict[str, int]] = {}
-        self.profiles: dict[str, Profile] = {}
         self.watchers = 0
         self.snapshots = 0
         self.cut_snapshots = 0
@@ -50,39 +45,6 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
         self.during_snapshot: Callable[[], Awaitable[None]] | None = None
         """Called within the next snapshot, after its position is fixed."""
         self.down = False
-        self._grown = asyncio.Condition()
-
-    async def credit(self, user: str, amount: int, **fields: Any) -> None:
-        """One XpDelta; by default XP of 2026-11-20."""
-        fields = {"metric": "xp", "occurred_date": "2026-11-20", **fields}
-        delta = pb.XpDelta(user_id=user, amount=amount, **fields)
-        fold = Fold(BoardNames(ALL_PERIODS))
-        fold.credit(
-            user,
-            amount,
-            metric=delta.metric,
-            course_id=delta.course_id,
-            day=delta.occurred_date,
-            windows=tuple(delta.windows),
-        )
-        for board, amounts in fold.boards.items():
-            scores = self.scores.setdefault(board, {})
-            scores[user] = scores.get(user, 0) + amounts[user]
-        await self.append(pb.Change(xp_delta=delta))
-
-    async def profile(self, user: str, name: str = "", *, hidden: bool = False) -> None:
-        """One ProfileChange."""
-        self.profiles[user] = Profile(name, "", hidden)
-        change = pb.ProfileChange(user_id=user, display_name=name, hidden=hidden)
-        await self.append(pb.Change(profile_change=change))
-
-    async def append(self, change: pb.Change) -> None:
-        """Numbers a change and wakes the watchers."""
-        change.sequence = len(self.changes) + 1
-        change.numbered_time.CopyFrom(_now())
-        async with self._grown:
-            self.changes.append(change)
-            self._grown.notify_all()
 
     def forget_history(self) -> None:
         """Another database: the same standings, numbered anew in another tenure."""
@@ -93,14 +55,6 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
         """The same history in another tenure."""
         self.epoch = f"epoch-{len(self.epochs) + 1}"
         self.epochs.add(self.epoch)
-
-    @property
-    def position(self) -> types_pb2.Position:
-        return types_pb2.Position(epoch=self.epoch, sequence=len(self.changes))
-
-    def board(self, name: str) -> list[Entry]:
-        """A board as it must be."""
-        return ranking(self.scores.get(name, {}), self.profiles)
 
     def _check_up(self) -> None:
         if self.down:
@@ -116,27 +70,19 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
         self.watchers += 1
         try:
             while True:
-                batch = self.changes[sent : sent + 1000]
-                sent += len(batch)
+                message = self.message(sent)
+                sent = message.through.sequence
                 self._check_up()
-                await context.write(self._message(batch, sent))
+                await context.write(message)
                 if sent == len(self.changes):
                     await self._wait_for_more(sent)
         finally:
             self.watchers -= 1
 
-    def _message(self, batch: list[pb.Change], sent: int) -> pb.WatchXpDeltasResponse:
-        return pb.WatchXpDeltasResponse(
-            changes=batch,
-            through=types_pb2.Position(epoch=self.epoch, sequence=sent),
-            head_sequence=len(self.changes),
-            send_time=_now(),
-        )
-
     async def _wait_for_more(self, sent: int) -> None:
         try:
-            async with asyncio.timeout(CHECKPOINT_S), self._grown:
-                await self._grown.wait_for(lambda: len(self.changes) > sent)
+            async with asyncio.timeout(CHECKPOINT_S), self.grown:
+                await self.grown.wait_for(lambda: len(self.changes) > sent)
         except TimeoutError:
             return
 
@@ -229,16 +175,6 @@ class Peer(progress_pb2_grpc.ProgressServiceServicer, progress_pb2_grpc.Standing
         return response
 
 
-def board_message(name: str) -> types_pb2.Board:
-    board = parse_board_name(name)
-    return types_pb2.Board(
-        metric=board.metric,
-        course_id=board.course_id,
-        window=types_pb2.Window.ValueType(board.window),
-        period=board.period,
-    )
-
-
 def _name(board: types_pb2.Board) -> str:
     return board_name(
         board.metric or "xp", board.course_id, Window(board.window or 1), board.period
@@ -253,12 +189,6 @@ def _standing(entry: Entry) -> pb.Standing:
         display_name=entry.display_name,
         avatar_url=entry.avatar_url,
     )
-
-
-def _now() -> Timestamp:
-    now = Timestamp()
-    now.GetCurrentTime()
-    return now
 
 
 @asynccontextmanager
@@ -278,6 +208,3 @@ async def serve(peer: Peer, address: str = "127.0.0.1:0") -> AsyncIterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         await server.stop(0)
-
-
-__all__ = ["Peer", "board_message", "serve"]

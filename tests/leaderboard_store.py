@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Board, BoardNames, Floors
-from leaderboard_service.domain.fold import Fold, Profile
+from leaderboard_service.domain.fold import Fold, Profile, Step
+from leaderboard_service.store import keys
 from leaderboard_service.store.boards import Advance, BoardWriter, Meta
 from leaderboard_service.store.client import RedisLink
 from leaderboard_service.store.generations import Generations
@@ -31,11 +33,11 @@ class Stores:
     generation: Generation
     meta: Meta
 
-    async def apply(self, fold: Fold, sequence: int | None = None) -> None:
-        """Applies a batch that leads one further, or to `sequence`."""
+    async def apply(self, step: Step, sequence: int | None = None) -> None:
+        """Takes a step that leads one further, or to `sequence`."""
         to = self.meta.position.sequence + 1 if sequence is None else sequence
         self.meta = await self.writer.apply(
-            self.generation, self.meta, fold, Advance(Position(EPOCH, to), to * 10, to * 10)
+            self.generation, self.meta, step, Advance(Position(EPOCH, to), to * 10, to * 10)
         )
 
 
@@ -81,3 +83,33 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
         yield Stores(link, writer, BoardReads(link), generations, generation, meta)
     finally:
         await link.close()
+
+
+async def contents(stores: Stores) -> dict[str, dict[str, Any]]:
+    """Every key of the generation but meta, by its name there: members with what they hold."""
+    client: Any = stores.link.client
+    start = stores.generation.pattern[:-1]
+    found: dict[str, dict[str, Any]] = {}
+    for key in await client.keys(stores.generation.pattern):
+        if await client.type(key) == "zset":
+            members = await client.zrange(key, 0, -1, withscores=True)
+        else:
+            members = await client.hgetall(key)
+        found[key.removeprefix(start)] = dict(members)
+    found.pop("meta", None)
+    return found
+
+
+async def check_counts(stores: Stores) -> None:
+    """What meta counts is what is there, no more and no less."""
+    client: Any = stores.link.client
+    meta = await client.hgetall(stores.generation.meta)
+    found = await contents(stores)
+    assert int(meta["profiles"]) == len(found.pop("profiles", {}))
+    marks = {"board": keys.MEMBERS, "hidden": keys.HIDDEN}
+    there = {}
+    for key, members in found.items():
+        kind, _, name = key.partition(":")
+        there[marks[kind] + name] = len(members)
+    counted = {name: int(n) for name, n in meta.items() if name.startswith(tuple(marks.values()))}
+    assert counted == there

@@ -1,4 +1,4 @@
-"""What a run of changes does to the boards, summed up."""
+"""What changes do to the boards: a run of them summed up, or one that stands alone."""
 
 from dataclasses import dataclass
 
@@ -66,3 +66,31 @@ class Fold:
         """Sets what is shown of the user."""
         self.profiles[user_id] = profile
         self.weight += self._hide_weight if profile.hidden else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The user leaves every board, with the profile."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Everyone's score on the board of that name becomes zero, hidden users' too."""
+
+    board: str
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """The user's score on the board of that name is set; 0: the user is not on it."""
+
+    board: str
+    user_id: str
+    score: int
+
+
+Lone = Erasure | Reset | Correction
+"""What one change does that cannot be summed with those before and after it."""
+Step = Fold | Lone

@@ -1,4 +1,4 @@
-"""Writing boards: batches of changes, confirmations, floors."""
+"""Writing boards: steps along the history, confirmations, floors."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from typing import Any
 
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Floors
-from leaderboard_service.domain.fold import Fold
+from leaderboard_service.domain.fold import Correction, Erasure, Fold, Reset, Step
 from leaderboard_service.store import keys
 from leaderboard_service.store.client import RedisLink, Script
 from leaderboard_service.store.keys import Generation
@@ -52,7 +52,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The position that a batch leads to."""
+    """The position that a step leads to."""
 
     position: Position
     numbered_us: int
@@ -64,7 +64,10 @@ class BoardWriter:
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
-        self._apply = Script("apply")
+        self._apply = _step_script("apply")
+        self._erase = _step_script("erase")
+        self._reset = _step_script("reset")
+        self._correct = _step_script("correct")
         self._confirm = Script("confirm")
         self._raise_floors = Script("raise_floors")
 
@@ -84,15 +87,16 @@ class BoardWriter:
         )
 
     async def apply(
-        self, generation: Generation, expected: Meta, fold: Fold, advance: Advance
+        self, generation: Generation, expected: Meta, step: Step, advance: Advance
     ) -> Meta:
-        """Adds the fold and moves on, all or nothing; the generation's new meta.
+        """Does the step and moves on, all or nothing; the generation's new meta.
 
         Raises Moved, FloorsRaised, GenerationGone or Broken with nothing changed, and
         RedisUnavailable when it may or may not have happened.
         """
+        script, arguments = self._operation(step)
         answer = await self._link.run(
-            self._apply,
+            script,
             [generation.meta, generation.profiles],
             [
                 generation.board_prefix,
@@ -104,7 +108,7 @@ class BoardWriter:
                 advance.position.sequence,
                 advance.numbered_us,
                 advance.confirmed_us,
-                _payload(fold),
+                *arguments,
             ],
         )
         _check(answer)
@@ -115,6 +119,17 @@ class BoardWriter:
             confirmed_us=advance.confirmed_us,
             fields=int(answer[1]),
         )
+
+    def _operation(self, step: Step) -> tuple[Script, tuple[str | int, ...]]:
+        match step:
+            case Fold():
+                return self._apply, (_payload(step),)
+            case Erasure(user_id):
+                return self._erase, (user_id,)
+            case Reset(board):
+                return self._reset, (board,)
+            case Correction(board, user_id, score):
+                return self._correct, (board, user_id, score)
 
     async def confirm(
         self, generation: Generation, expected: Meta, epoch: str, confirmed_us: int
@@ -156,6 +171,10 @@ class BoardWriter:
             for name, count in fields.items()
             if str(name).startswith(keys.MEMBERS)
         }
+
+
+def _step_script(name: str) -> Script:
+    return Script(name, shares=("prelude", "step"))
 
 
 def _payload(fold: Fold) -> str:

@@ -73,12 +73,14 @@ class RedisLink:
 
 
 class Script:
-    """One of the Lua files, run by its digest; sent whole when the server does not have it."""
+    """One of the Lua files behind those that it `shares` with others, run by its digest; sent
+    whole when the server does not have it.
+    """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, shares: tuple[str, ...] = ("prelude",)) -> None:
         folder = resources.files("leaderboard_service.store") / "lua"
-        prelude = (folder / "prelude.lua").read_text("utf-8")
-        self.text = prelude + (folder / f"{name}.lua").read_text("utf-8")
+        files = [folder / f"{part}.lua" for part in (*shares, name)]
+        self.text = "".join(file.read_text("utf-8") for file in files)
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:

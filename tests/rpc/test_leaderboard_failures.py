@@ -142,9 +142,15 @@ async def test_two_services_on_one_redis_count_each_change_once(redis_url: str) 
             await peer.credit("abcdef"[number % 6], 1 + number % 3)
             if number % 50 == 0:
                 await asyncio.sleep(0)
+            if number % 60 == 7:
+                await peer.correct("xp//all_time/", "d", number)
+                await peer.reset("xp//day/2026-11-20")
+                await peer.erase("abc"[number // 60 % 3])
+                await peer.profile("abc"[number // 60 % 3], "again")
         for client in clients:
             await client.live()
             await check_board(client, source=REDIS)
+        assert peer.snapshots == 1
 
 
 async def test_an_unknown_change_stops_the_boards_and_nothing_skips_it(redis_url: str) -> None:
@@ -152,7 +158,7 @@ async def test_an_unknown_change_stops_the_boards_and_nothing_skips_it(redis_url
     await fill(peer)
     async with live_client(redis_url, peer) as client:
         held = (await client.status()).applied.sequence
-        await peer.append(progress_pb2.Change(redaction=progress_pb2.Redaction()))
+        await peer.append(progress_pb2.Change())  # none of the kinds that are known here
         await peer.credit("a", 1)
 
         async def noticed() -> bool:

@@ -10,8 +10,8 @@ from shared.gen.laurel.leaderboard.v1 import admin_pb2
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.types.v1 import types_pb2
-from tests.leaderboard_app import POSTGRESQL, REDIS, dial, direct, eventually, running
-from tests.pair import Pair
+from tests.leaderboard_app import POSTGRESQL, REDIS, direct, eventually
+from tests.pair import Pair, running_pair
 from tests.progress import Progress, level
 
 ALL_TIME = types_pb2.Board()
@@ -20,8 +20,8 @@ USERS = [f"u{number}" for number in range(12)]
 
 @pytest.fixture
 async def pair(redis_url: str, progress: Progress) -> AsyncIterator[Pair]:
-    async with running(redis_url, progress.target) as app, dial(app) as channel:
-        yield Pair(channel, progress)
+    async with running_pair(redis_url, progress) as pair:
+        yield pair
 
 
 async def _write(progress: Progress) -> None:

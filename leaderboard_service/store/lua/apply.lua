@@ -1,56 +1,11 @@
--- Applies a batch of changes: scores, profiles, counts and the position, all or nothing.
--- Everything is checked before the first write, since a script that fails midway is not undone.
--- KEYS    1 meta   2 profiles
--- ARGV    1 prefix of board keys   2 prefix of the keys of hidden users' scores
---         3 epoch, 4 sequence and 5 floors (encoded) as expected
---         6 epoch and 7 sequence from now on   8 numbered_us   9 confirmed_us
---         10 JSON {"users": [user, ...], "boards": [[board, [index of user, amount, ...]], ...],
+-- Applies a batch of changes: scores, profiles, counts and the position.
+-- KEYS, ARGV 1 to 9, answer: see step.lua
+-- ARGV    10 JSON {"users": [user, ...], "boards": [[board, [index of user, amount, ...]], ...],
 --            "profiles": [[user, packed profile], ...]}; a packed profile begins with "h" for a
 --            hidden user and with "s" for one who is shown
--- answer  {'applied', fields of meta}, or with nothing changed: {'gone'}, {'moved', epoch, sequence},
---         {'floors', stored}, {'broken', what}
 -- cost    O(scores x log members), two commands per board; O(boards) per user who is hidden.
 
-local meta, profiles = KEYS[1], KEYS[2]
-local board_prefix, hidden_prefix = ARGV[1], ARGV[2]
-
-local stored = redis.call('HMGET', meta, 'epoch', 'sequence', 'floors', 'profiles')
-if not stored[1] then
-  return { 'gone' }
-end
-if stored[1] ~= ARGV[3] or stored[2] ~= ARGV[4] then
-  return { 'moved', stored[1], stored[2] }
-end
-if stored[3] ~= ARGV[5] then
-  return { 'floors', stored[3] }
-end
-if size('HLEN', profiles) ~= tonumber(stored[4]) then
-  return { 'broken', 'profiles' }
-end
-if not (tonumber(ARGV[7]) >= tonumber(ARGV[4]) and tonumber(ARGV[8]) and tonumber(ARGV[9])) then
-  return { 'broken', 'arguments' }
-end
-
 local batch = cjson.decode(ARGV[10])
-local floors = floors_of(ARGV[5])
-local touched = {} -- board -> true, each with as many members as meta says
-local broken = nil -- the first thing found that is not as meta says
-
-local function check_board(board)
-  if not touched[board] then
-    touched[board] = true
-    if not members(meta, board_prefix, board) then
-      broken = broken or board
-    end
-  end
-end
-
-local function check_hidden(user)
-  local expected = tonumber(redis.call('HGET', meta, 'h:' .. user) or '0')
-  if size('HLEN', hidden_prefix .. user) ~= expected then
-    broken = broken or ('hidden scores of ' .. user)
-  end
-end
 
 -- Who is hidden now, of the users in this batch.
 local hidden = {}
@@ -58,7 +13,7 @@ local function look_up(users)
   for start = 1, #users, CHUNK do
     local chunk = { unpack(users, start, math.min(start + CHUNK - 1, #users)) }
     for i, packed in ipairs(redis.call('HMGET', profiles, unpack(chunk))) do
-      hidden[chunk[i]] = packed and packed:sub(1, 1) == 'h'
+      hidden[chunk[i]] = is_hidden(packed)
     end
   end
 end
@@ -88,7 +43,7 @@ local function plan_chunk(board, users, amounts)
 end
 
 local function plan(board, pairs_)
-  check_board(board)
+  touch_board(board)
   if broken then
     return
   end
@@ -114,7 +69,7 @@ for _, entry in ipairs(batch.boards) do
   plan(entry[1], entry[2])
 end
 for _, kept in ipairs(kept_amounts) do
-  check_hidden(kept[1])
+  touch_hidden(kept[1])
 end
 
 -- Plan: who is to be hidden or shown.
@@ -123,21 +78,18 @@ for _, change in ipairs(batch.profiles) do
   local user, hide = change[1], change[2]:sub(1, 1) == 'h'
   if hide and not hidden[user] then
     to_hide[#to_hide + 1] = user
-    check_hidden(user)
+    touch_hidden(user)
   elseif not hide and hidden[user] then
     to_show[#to_show + 1] = user
-    check_hidden(user)
+    touch_hidden(user)
     for _, board in ipairs(broken and {} or redis.call('HKEYS', hidden_prefix .. user)) do
-      check_board(board)
+      touch_board(board)
     end
   end
 end
 if #to_hide > 0 then
-  for _, field in ipairs(redis.call('HKEYS', meta)) do
-    local board = field:match('^n:(.*)$')
-    if board then
-      check_board(board)
-    end
+  for _, board in ipairs(counted('n:')) do
+    touch_board(board)
   end
 end
 if broken then
@@ -154,10 +106,8 @@ for board, add in pairs(writes) do
   in_chunks('ZADD', board_prefix .. board, add)
   in_chunks('ZREM', board_prefix .. board, removals[board])
 end
-local kept_of = {} -- users whose hidden scores change
 for _, kept in ipairs(kept_amounts) do
   local user, board = kept[1], kept[2]
-  kept_of[user] = true
   if redis.call('HINCRBY', hidden_prefix .. user, board, int(kept[3])) <= 0 then
     redis.call('HDEL', hidden_prefix .. user, board)
   end
@@ -168,7 +118,6 @@ for _, change in ipairs(batch.profiles) do
   redis.call('HSET', profiles, change[1], change[2])
 end
 for _, user in ipairs(to_hide) do
-  kept_of[user] = true
   for board in pairs(touched) do
     local score = redis.call('ZSCORE', board_prefix .. board, user)
     if score then
@@ -178,7 +127,6 @@ for _, user in ipairs(to_hide) do
   end
 end
 for _, user in ipairs(to_show) do
-  kept_of[user] = true
   local scores = redis.call('HGETALL', hidden_prefix .. user)
   for i = 1, #scores, 2 do
     if keeps(floors, scores[i]) then
@@ -188,22 +136,4 @@ for _, user in ipairs(to_show) do
   redis.call('DEL', hidden_prefix .. user)
 end
 
--- Write: counts and the position.
-local function note(field, count)
-  if count > 0 then
-    redis.call('HSET', meta, field, count)
-  else
-    redis.call('HDEL', meta, field)
-  end
-end
-for board in pairs(touched) do
-  note('n:' .. board, redis.call('ZCARD', board_prefix .. board))
-end
-for user in pairs(kept_of) do
-  note('h:' .. user, redis.call('HLEN', hidden_prefix .. user))
-end
-redis.call(
-  'HSET', meta, 'epoch', ARGV[6], 'sequence', ARGV[7], 'numbered_us', ARGV[8],
-  'confirmed_us', ARGV[9], 'profiles', redis.call('HLEN', profiles)
-)
-return { 'applied', redis.call('HLEN', meta) }
+return advance()
