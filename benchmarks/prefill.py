@@ -14,7 +14,8 @@ from benchmarks.history import all_numbered
 from benchmarks.scene import Scene
 from shared import runtime
 from shared.channels import open_channel
-from shared.cli.import_stream import ImportCounts, ImportStream
+from shared.cli.import_counts import ImportCounts
+from shared.cli.import_stream import ImportStream
 from shared.gen.laurel.progress.v1.admin_pb2 import ImportProgressRequest
 
 
@@ -39,7 +40,9 @@ async def main(scene: Scene) -> None:
 
 
 async def _send(channel: aio.Channel, requests: Iterable[ImportProgressRequest]) -> ImportCounts:
-    return await ImportStream(channel, lambda _: None).run(requests)
+    counts = ImportCounts()
+    await ImportStream(channel, counts.take).run(requests)
+    return counts
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class _Waiting:
 class GroupCommitter:
     """`record` from any number of calls; `run` in the background."""
 
-    groups: GroupWriter
+    groups: GroupWriter[Command, Recorded]
     credit_log: CreditLog
     on_commit: Callable[[], None]
     group_size: int

@@ -2,26 +2,38 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from progress_service.backfill import Backfill
 from progress_service.committer import GroupCommitter
+from progress_service.course_worker import CourseWorker
 from progress_service.credit_log import CreditLog
+from progress_service.domain.streak import civil_day
+from progress_service.exporter import Exporter
 from progress_service.health import follow_database, migrate
 from progress_service.importer import Importer
+from progress_service.numbered_writer import NumberedWriter
 from progress_service.publisher import Publisher
+from progress_service.recalculator import Recalculator
 from progress_service.sequencer import Sequencer
 from progress_service.servicers.admin import ProgressAdminServicer
 from progress_service.servicers.catalog import CatalogServicer
 from progress_service.servicers.progress import ProgressServicer
 from progress_service.servicers.standings import StandingsServicer
 from progress_service.settings import ProgressSettings
+from progress_service.store.course_edits import CourseEdits
+from progress_service.store.courses import CourseCache
 from progress_service.store.database import Database, Purpose
 from progress_service.store.driver import DatabaseRefused
 from progress_service.store.dry_run import MAX_FACTS, DryRun
 from progress_service.store.group_writer import GroupWriter
 from progress_service.store.recorder import Recorder
+from progress_service.store.users import Profiles
+from progress_service.verification import Verification
+from progress_service.verifier import Verifier
 from shared.gen.laurel.progress.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -49,6 +61,8 @@ class ProgressApp:
     importer: Importer
     sequencer: Sequencer
     publisher: Publisher
+    verifier: Verifier
+    course_worker: CourseWorker
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, stopped: asyncio.Event) -> None:
@@ -81,7 +95,13 @@ class ProgressApp:
     async def _work(self) -> None:
         await migrate(self.database)
         async with asyncio.TaskGroup() as tasks:
-            for part in (self.committer, self.sequencer, self.publisher):
+            for part in (
+                self.committer,
+                self.sequencer,
+                self.publisher,
+                self.verifier,
+                self.course_worker,
+            ):
                 tasks.create_task(part.run())
             tasks.create_task(follow_database(self.database, self.server, self.ready))
 
@@ -93,7 +113,9 @@ def _first(group: BaseExceptionGroup[DatabaseRefused]) -> BaseException:
     return error
 
 
-def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
+def build(
+    settings: ProgressSettings, port: int | None = None, now: Callable[[], datetime] = now
+) -> ProgressApp:
     """Every part, connected; nothing is opened yet. `port` 0: any free one."""
     server = RpcServer(settings.bind_host, settings.progress_port if port is None else port)
     database = Database(settings)
@@ -102,10 +124,13 @@ def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
     sequencer = Sequencer(
         database, settings.sequencer_batch, settings.sequencer_lease_seconds, publisher.wake
     )
-    recorder = Recorder(zone, now)
+    courses = CourseCache()
+    course_worker = CourseWorker(database, courses)
+    recorder = Recorder(zone, now, courses)
+    profiles = Profiles(zone, now)
     credit_log = CreditLog(settings)
     committer = GroupCommitter(
-        GroupWriter(database, recorder, Purpose.GROUP),
+        GroupWriter(database, recorder.record, Purpose.GROUP),
         credit_log,
         sequencer.wake,
         settings.group_size,
@@ -113,14 +138,19 @@ def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
         settings.queue_size,
     )
     importer = Importer(
-        database, recorder, lambda: DryRun(zone, now, MAX_FACTS), credit_log, sequencer.wake
+        database,
+        recorder,
+        lambda: DryRun(zone, now, MAX_FACTS),
+        profiles,
+        credit_log,
+        sequencer.wake,
     )
     progress = progress_pb2.DESCRIPTOR.services_by_name
     for service in (
         Service(
             progress["ProgressService"],
             progress_pb2_grpc.add_ProgressServiceServicer_to_server,
-            ProgressServicer(database, committer, publisher, zone, now),
+            ProgressServicer(database, courses, committer, publisher, zone, now),
         ),
         Service(
             progress["StandingsService"],
@@ -130,13 +160,40 @@ def build(settings: ProgressSettings, port: int | None = None) -> ProgressApp:
         Service(
             catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
             catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
-            CatalogServicer(database, sequencer.wake),
+            CatalogServicer(
+                database,
+                profiles,
+                CourseEdits(database, courses, course_worker.wake),
+                sequencer.wake,
+            ),
         ),
         Service(
             admin_pb2.DESCRIPTOR.services_by_name["ProgressAdminService"],
             admin_pb2_grpc.add_ProgressAdminServiceServicer_to_server,
-            ProgressAdminServicer(database, importer, publisher, now()),
+            ProgressAdminServicer(
+                database,
+                importer,
+                publisher,
+                numbered=NumberedWriter(database, publisher, sequencer.wake),
+                exporter=Exporter(database),
+                verification=Verification(database, server.draining),
+                backfill=Backfill(database, publisher, credit_log, sequencer.wake, zone),
+                recalculator=Recalculator(database, courses, server.draining, course_worker.wake),
+                today=lambda: civil_day(now(), zone),
+                start_time=now(),
+            ),
         ),
     ):
         server.add(service)
-    return ProgressApp(settings, database, server, committer, importer, sequencer, publisher)
+    verifier = Verifier(database, settings.verify_users_per_second)
+    return ProgressApp(
+        settings,
+        database,
+        server,
+        committer,
+        importer,
+        sequencer,
+        publisher,
+        verifier,
+        course_worker,
+    )

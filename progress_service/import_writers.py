@@ -1,118 +1,181 @@
-"""What an import is made of, and where it goes: into the database, or into a dry run."""
+"""Where an import's items go: into the database, or into a dry run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import cached_property
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.committer import count
 from progress_service.credit_log import CreditLog
+from progress_service.domain.active_day import ActiveDay
 from progress_service.domain.course import Course
 from progress_service.domain.user import User
-from progress_service.store import active_days, course_edits, users
+from progress_service.import_batch import Stored
+from progress_service.store import active_days, course_edits, learner_read
+from progress_service.store.course_edits import Editor
 from progress_service.store.database import Database, Purpose
 from progress_service.store.dry_run import DryRun
-from progress_service.store.group_writer import GroupWriter
-from progress_service.store.outcomes import Command, Outcome
-from shared.caller import request_id
-from shared.errors import LaurelError
+from progress_service.store.group_writer import GroupWriter, Item, failure_of
+from progress_service.store.not_found import user_not_found
+from progress_service.store.outcomes import Command, Outcome, Recorded
+from progress_service.store.recorder import Recorder, user_busy
+from progress_service.store.users import Profiles
+from shared.caller import actor, request_id
+from shared.errors import LaurelError, ResourceExhausted, Unavailable
 
-
-@dataclass(frozen=True)
-class ImportBatch:
-    """One message's contents. A command that could not be decoded is the error instead."""
-
-    users: Sequence[User] = ()
-    courses: Sequence[Course] = ()
-    commands: Sequence[Command | LaurelError] = ()
-    request_ids: Sequence[str] = ()
-    active_days: Sequence[tuple[str, date]] = ()
-
-    @property
-    def defines(self) -> bool:
-        """Whether it holds more than attempts and awards."""
-        return bool(self.users or self.courses or self.active_days)
-
-    @cached_property
-    def numbered_users(self) -> list[tuple[int, str]]:
-        """The number and the user of each command that could be decoded."""
-        return [
-            (n, one.user_id)
-            for n, one in enumerate(self.commands)
-            if not isinstance(one, LaurelError)
-        ]
-
-    @cached_property
-    def user_ids(self) -> frozenset[str]:
-        """The users of its attempts and awards."""
-        return frozenset(user_id for _, user_id in self.numbered_users)
+_METHOD = "laurel.progress.v1.ProgressAdminService/ImportProgress"
 
 
 class Writer(Protocol):
-    """Where an import's batches go; `depth`: how many may be under way."""
+    """Takes items, and says of each what became of it, in their order; raises LaurelError for
+    what is no item's fault. `depth`: how many batches may be under way.
+    """
 
     depth: int
 
-    async def put(self, batch: ImportBatch) -> None:
-        """Takes users, courses and active days: all of them, or none and an error."""
+    async def put_users(self, users: Sequence[User]) -> list[Stored]:
+        """Creates or replaces profiles; of two with one id the later one counts."""
+
+    async def put_courses(self, courses: Sequence[Course]) -> list[Stored]:
+        """Stores each definition as its course's next version, in their order."""
 
     async def record(self, commands: Sequence[Command]) -> list[Outcome]:
         """The outcome of each command; all of them of different users."""
 
+    async def add_days(self, days: Sequence[ActiveDay]) -> list[Stored]:
+        """Marks days as active."""
 
-@dataclass
+
 class Committing:
-    """Commits users and courses of a batch together, and each round."""
+    """Commits the users of a batch together, then each course by itself, then each round of
+    commands, then the active days. A process that dies in between leaves what it has committed;
+    all of it comes out the same when the batch is sent again.
+    """
 
-    database: Database
-    groups: GroupWriter
-    credit_log: CreditLog
-    on_commit: Callable[[], None]
-    depth: int = 2
+    depth = 2
 
-    async def put(self, batch: ImportBatch) -> None:
-        if batch.defines:
+    def __init__(
+        self,
+        database: Database,
+        recorder: Recorder,
+        profiles: Profiles,
+        credit_log: CreditLog,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._profiles = profiles
+        self._credit_log = credit_log
+        self._on_commit = on_commit
+        purpose = Purpose.IMPORT
+        self._users: GroupWriter[User, None] = GroupWriter(database, self._put_users, purpose)
+        self._days: GroupWriter[ActiveDay, None] = GroupWriter(database, self._add_days, purpose)
+        self._commands: GroupWriter[Command, Recorded] = GroupWriter(
+            database, recorder.record, purpose
+        )
 
-            async def work(connection: AsyncConnection) -> None:
-                await _put(connection, batch)
+    async def put_users(self, users: Sequence[User]) -> list[Stored]:
+        latest = {one.user_id: one for one in users}
+        stored = dict(zip(latest, await self._users.write([*latest.values()]), strict=True))
+        self._on_commit()
+        return [stored[one.user_id] for one in users]
 
-            await self.database.write(work, Purpose.IMPORT)
-            self.on_commit()
+    async def put_courses(self, courses: Sequence[Course]) -> list[Stored]:
+        return [await self._put_course(course) for course in courses]
 
     async def record(self, commands: Sequence[Command]) -> list[Outcome]:
-        outcomes = await self.groups.write(commands)
-        self.on_commit()
-        self.credit_log.write(outcomes, [request_id()] * len(outcomes))
+        outcomes = await self._commands.write(commands)
+        self._on_commit()
+        self._credit_log.write(outcomes, [request_id()] * len(outcomes))
         for command, outcome in zip(commands, outcomes, strict=True):
             count(command, outcome)
         return outcomes
 
+    async def add_days(self, days: Sequence[ActiveDay]) -> list[Stored]:
+        return await self._days.write(days)
+
+    async def _put_users(
+        self, connection: AsyncConnection, users: Sequence[User], *, skip_held: bool = False
+    ) -> list[Stored]:
+        held = await _held(connection, users) if skip_held else frozenset()
+        await self._profiles.put(connection, [one for one in users if one.user_id not in held])
+        return [user_busy(one.user_id) if one.user_id in held else None for one in users]
+
+    async def _add_days(
+        self, connection: AsyncConnection, days: Sequence[ActiveDay], *, skip_held: bool = False
+    ) -> list[Stored]:
+        held = await _held(connection, days) if skip_held else frozenset()
+        free = [one for one in days if one.user_id not in held]
+        known = await learner_read.lock_users(connection, [one.user_id for one in free])
+        good = [one for one in free if one.user_id in known]
+        await active_days.add(connection, good)
+        outcomes: list[Stored] = []
+        for one in days:
+            refusal = user_busy if one.user_id in held else user_not_found
+            outcomes.append(None if one.user_id in known else refusal(one.user_id))
+        return outcomes
+
+    async def _put_course(self, course: Course) -> Stored:
+        editor = Editor(_METHOD, actor())
+
+        async def work(connection: AsyncConnection) -> None:
+            await course_edits.put_course(connection, course, editor)
+
+        try:
+            await self._database.write(work, Purpose.IMPORT)
+        except LaurelError as error:
+            if is_of_item(error):
+                return error
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other courses go on
+            return failure_of(error)
+        return None
+
 
 @dataclass
 class Trying:
-    """Reads and judges; each round from a snapshot of its own."""
+    """Reads and judges; each kind, and each round, from a snapshot of its own."""
 
     database: Database
     dry_run: DryRun
     depth: int = 1
 
-    async def put(self, batch: ImportBatch) -> None:
-        if batch.defines:
-            async with self.database.read(Purpose.IMPORT) as connection:
-                await self.dry_run.put(connection, batch.users, batch.courses, batch.active_days)
+    async def put_users(self, users: Sequence[User]) -> list[Stored]:
+        async with self.database.read(Purpose.IMPORT) as connection:
+            return await self.dry_run.put_users(connection, users)
+
+    async def put_courses(self, courses: Sequence[Course]) -> list[Stored]:
+        return [await self._put_course(course) for course in courses]
 
     async def record(self, commands: Sequence[Command]) -> list[Outcome]:
         async with self.database.read(Purpose.IMPORT) as connection:
             return await self.dry_run.record(connection, commands)
 
+    async def add_days(self, days: Sequence[ActiveDay]) -> list[Stored]:
+        async with self.database.read(Purpose.IMPORT) as connection:
+            return await self.dry_run.add_days(connection, days)
 
-async def _put(connection: AsyncConnection, batch: ImportBatch) -> None:
-    if batch.users:
-        await users.put(connection, batch.users)
-    for course in batch.courses:
-        await course_edits.put_course(connection, course)
-    if batch.active_days:
-        await active_days.add(connection, batch.active_days)
+    async def _put_course(self, course: Course) -> Stored:
+        try:
+            async with self.database.read(Purpose.IMPORT) as connection:
+                await self.dry_run.put_course(connection, course)
+        except LaurelError as error:
+            if is_of_item(error):
+                return error
+            raise
+        return None
+
+
+def is_of_item(error: LaurelError) -> bool:
+    """Whether an error is about the one item that was written; the others go on then."""
+    if isinstance(error, Unavailable):
+        return error.reason == "ROW_BUSY"
+    return not isinstance(error, ResourceExhausted)
+
+
+async def _held(connection: AsyncConnection, items: Sequence[Item]) -> frozenset[str]:
+    """Locks those users that nobody else holds; those that another transaction does."""
+    user_ids = [one.user_id for one in items]
+    locked = await learner_read.lock_free_users(connection, user_ids)
+    others = [one for one in user_ids if one not in locked]
+    return frozenset(await learner_read.read_users(connection, others) if others else ())

@@ -1,6 +1,7 @@
-"""ImportProgress: many attempts and awards over one stream, in batches.
+"""ImportProgress: many items over one stream, in batches.
 
-Each message is one batch and gets one answer. A batch is written in rounds, each a group of
+Each message is one batch and gets one answer, which says what became of every item in it: one
+that is wrong never stops the others. Attempts and awards are written in rounds, each a group of
 different users, so that one user's items keep their order. Nothing is kept of a batch that is
 answered but counts, so memory stays flat; running an import again replays what was recorded.
 """
@@ -10,15 +11,26 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
 
 from progress_service.credit_log import CreditLog
-from progress_service.domain.ledger import XP
-from progress_service.import_writers import Committing, ImportBatch, Trying, Writer
-from progress_service.store.database import Database, Purpose
+from progress_service.domain import active_day
+from progress_service.domain.active_day import ActiveDay
+from progress_service.import_batch import (
+    BatchOutcomes,
+    ImportBatch,
+    ImportCounts,
+    Rejection,
+    Stored,
+)
+from progress_service.import_silence import SILENCE_S, Silence
+from progress_service.import_writers import Committing, Trying, Writer
+from progress_service.store.database import Database
 from progress_service.store.dry_run import DryRun
-from progress_service.store.group_writer import GroupWriter
 from progress_service.store.outcomes import Command, Outcome
 from progress_service.store.recorder import Recorder
+from progress_service.store.users import Profiles
 from shared.errors import LaurelError, ResourceExhausted
 
 ROUND_SIZE = 500
@@ -27,25 +39,7 @@ MAX_IMPORTS = 4
 MAX_DRY_RUNS = 2
 """Of them; a dry run remembers what it was sent."""
 
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A command that was refused; `index` counts across the whole import, from 0."""
-
-    index: int
-    request_id: str
-    error: LaurelError
-
-
-@dataclass(slots=True)
-class ImportCounts:
-    """So far, over the whole import."""
-
-    received: int = 0
-    recorded: int = 0
-    replayed: int = 0
-    rejected: int = 0
-    xp_credited: int = 0
+T = TypeVar("T")
 
 
 @dataclass
@@ -55,8 +49,10 @@ class Importer:
     database: Database
     recorder: Recorder
     dry_run: Callable[[], DryRun]
+    profiles: Profiles
     credit_log: CreditLog
     on_commit: Callable[[], None]
+    silence_s: float = SILENCE_S
     _open: "Counter[bool]" = field(default_factory=Counter)
 
     @asynccontextmanager
@@ -72,13 +68,15 @@ class Importer:
             )
         self._open[dry_run] += 1
         try:
-            yield Import(Trying(self.database, self.dry_run()) if dry_run else self._committing())
+            writer = Trying(self.database, self.dry_run()) if dry_run else self._committing()
+            yield Import(writer, self.profiles.clock, Silence(self.silence_s))
         finally:
             self._open[dry_run] -= 1
 
-    def _committing(self) -> "Committing":
-        groups = GroupWriter(self.database, self.recorder, Purpose.IMPORT)
-        return Committing(self.database, groups, self.credit_log, self.on_commit)
+    def _committing(self) -> Committing:
+        return Committing(
+            self.database, self.recorder, self.profiles, self.credit_log, self.on_commit
+        )
 
 
 @dataclass(eq=False)
@@ -86,7 +84,7 @@ class _UnderWay:
     """A batch on its way: into the database, then its answer to the caller."""
 
     batch: ImportBatch
-    written: "asyncio.Task[list[Outcome]]"
+    written: "asyncio.Task[BatchOutcomes]"
     settled: "asyncio.Task[None]" = field(init=False)
 
 
@@ -95,6 +93,8 @@ class Import:
     """One stream's import."""
 
     _writer: Writer
+    _clock: Callable[[], datetime]
+    _silence: Silence
     counts: ImportCounts = field(default_factory=ImportCounts)
 
     async def run(
@@ -104,9 +104,10 @@ class Import:
     ) -> None:
         """Writes the batches and answers each, in order, as soon as it is written.
 
-        While the database writes one batch, the next is judged, unless one of them holds users
-        or courses; only the items of users that are in both wait, so that each user's items
-        keep their order. Whoever does not take the answers is not read on from.
+        While the database writes one batch, the next is judged, unless one of them holds users,
+        courses or active days; only the items of users that are in both wait, so that each
+        user's items keep their order. Whoever does not take the answers is not read on from.
+        Raises Unavailable (CALLER_SILENT), and what `batches` and `answer` raise.
         """
         under_way: deque[_UnderWay] = deque()
 
@@ -114,11 +115,12 @@ class Import:
             outcomes = await one.written
             if before is not None:
                 await before.settled
-            await answer(self, self._settled(one.batch, outcomes))
+            await answer(self, self.counts.take(one.batch, outcomes))
+            self._silence.answered()
 
         try:
             async with asyncio.TaskGroup() as tasks, _finished(under_way):
-                async for batch in batches:
+                async for batch in self._silence.bounded(batches):
                     while under_way and (
                         len(under_way) >= self._writer.depth
                         or batch.defines
@@ -133,14 +135,21 @@ class Import:
             # One failure ends the import; the others are its consequence.
             raise group.exceptions[0] from None
 
-    async def _apply(self, batch: ImportBatch, before: "_UnderWay | None") -> list[Outcome]:
-        """Writes one batch: users first, then courses, then commands in rounds; those of users
-        that are in `before` as well when that is written.
-
-        Raises InvalidInput when a user or a course is wrong: then nothing of the batch is
-        written, and the import can be run again.
+    async def _apply(self, batch: ImportBatch, before: "_UnderWay | None") -> BatchOutcomes:
+        """Writes one batch, part by part; of the commands those of users that are in `before`
+        as well when that is written.
         """
-        await self._writer.put(batch)
+        writer = self._writer
+        return BatchOutcomes(
+            users=await _good(batch.users, writer.put_users),
+            courses=await _good(batch.courses, writer.put_courses),
+            commands=await self._apply_commands(batch, before),
+            active_days=await _good(self._checked(batch.active_days), writer.add_days),
+        )
+
+    async def _apply_commands(
+        self, batch: ImportBatch, before: "_UnderWay | None"
+    ) -> list[Outcome]:
         busy = before.batch.user_ids if before else frozenset()
         outcomes: dict[int, Outcome] = {
             n: one for n, one in enumerate(batch.commands) if isinstance(one, LaurelError)
@@ -160,29 +169,26 @@ class Import:
             commands = [one for n in turn if not isinstance(one := batch.commands[n], LaurelError)]
             outcomes |= zip(turn, await self._writer.record(commands), strict=True)
 
-    def _settled(self, batch: ImportBatch, outcomes: Sequence[Outcome]) -> list[Rejection]:
-        """Counts a written batch; its rejections, in their order."""
-        first = self.counts.received
-        for outcome in outcomes:
-            self._count(outcome)
-        return [
-            Rejection(first + n, batch.request_ids[n], outcome)
-            for n, outcome in enumerate(outcomes)
-            if isinstance(outcome, LaurelError)
-        ]
+    def _checked(self, days: Sequence[ActiveDay | LaurelError]) -> list[ActiveDay | LaurelError]:
+        now = self._clock()
+        checked: list[ActiveDay | LaurelError] = []
+        for one in days:
+            try:
+                if not isinstance(one, LaurelError):
+                    active_day.check(one, now)
+                checked.append(one)
+            except LaurelError as error:
+                checked.append(error)
+        return checked
 
-    def _count(self, outcome: Outcome) -> None:
-        counts = self.counts
-        counts.received += 1
-        if isinstance(outcome, LaurelError):
-            counts.rejected += 1
-        elif outcome.replayed:
-            counts.replayed += 1
-        else:
-            counts.recorded += 1
-            counts.xp_credited += sum(
-                entry.credit.amount for entry in outcome.credited if entry.credit.metric == XP
-            )
+
+async def _good(
+    items: Sequence[T | LaurelError], store: Callable[[Sequence[T]], Awaitable[list[Stored]]]
+) -> list[Stored]:
+    """Stores the items that are none of them wrong by themselves; what became of each."""
+    good = [one for one in items if not isinstance(one, LaurelError)]
+    stored = iter(await store(good) if good else ())
+    return [one if isinstance(one, LaurelError) else next(stored) for one in items]
 
 
 @asynccontextmanager

@@ -31,3 +31,29 @@ HEAD_SEQUENCE = Gauge("laurel_head_sequence", "The newest number that this proce
 
 WATCHERS = Gauge("laurel_watchers", "Streams of WatchXpDeltas.")
 PUBLISHED_CHANGES = Counter("laurel_published_changes_total", "Changes sent to watchers.")
+
+VERIFIED_USERS = Counter(
+    "laurel_verified_users_total", "Users whose figures were verified in the background."
+)
+MISMATCHES = Counter(
+    "laurel_mismatches_total",
+    "Figures that the background verification found to differ: total, standing, level_progress.",
+    ["kind"],
+)
+VERIFIER_FAILURES = Counter(
+    "laurel_verifier_failures_total", "Ranges of users that could not be verified."
+)
+
+COURSE_JOB_LEARNERS = Counter(
+    "laurel_course_job_learners_total", "Learners judged anew by stored jobs of courses."
+)
+COURSE_JOB_CHANGES = Counter(
+    "laurel_course_job_changes_total", "Of them, those whose progress changed."
+)
+COURSE_JOB_SECONDS = Histogram(
+    "laurel_course_job_step_seconds", "Time to judge a few learners anew.", buckets=_SECONDS
+)
+COURSE_JOB_FAILURES = Counter(
+    "laurel_course_job_failures_total", "Steps of course jobs that failed, to be tried again."
+)
+COURSE_JOBS = Counter("laurel_course_jobs_total", "Course jobs that were finished.")

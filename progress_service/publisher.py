@@ -7,6 +7,7 @@ so a slow one costs a cursor and what gRPC buffers for it, and nothing is queued
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,10 +18,11 @@ import asyncpg
 import structlog
 
 from progress_service import metrics
-from progress_service.servicers.codec import change_message, position_message
+from progress_service.servicers.changes_codec import change_message
+from progress_service.servicers.codec import position_message
 from progress_service.store import history, positions
 from progress_service.store.database import Database
-from progress_service.store.history import CHANNEL
+from progress_service.store.numbering import CHANNEL
 from progress_service.store.positions import Head, Position
 from progress_service.stream_write import STALL_S, write_within
 from shared.errors import FailedPrecondition, ResourceExhausted, Unavailable
@@ -30,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 MAX_CHANGES = 1_000
 _RECONNECT_S = 1.0
+_LOOK_S = 0.25
+"""How long a number that another replica gave may go unseen while LISTEN is interrupted."""
 
 Write = Callable[[WatchXpDeltasResponse], Awaitable[None]]
 
@@ -72,6 +76,30 @@ class Publisher:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await connection.close(timeout=2)
 
+    async def position_of(self, change_id: int, within_s: float) -> Position:
+        """Where a committed change stands, once it is numbered.
+
+        Raises Unavailable (NOT_NUMBERED_YET, or DRAINING when this server shuts down).
+        """
+        ends_at = time.monotonic() + within_s
+        while True:
+            numbered = self._numbered
+            async with self.database.read() as connection:
+                position = await positions.find_change(connection, change_id)
+            if position is not None:
+                return position
+            left_s = ends_at - time.monotonic()
+            if self.draining.is_set():
+                raise Unavailable("DRAINING", "This server is shutting down; ask again.")
+            if left_s <= 0:
+                raise Unavailable(
+                    "NOT_NUMBERED_YET",
+                    "It is done, and has no place in the history yet; the same request, made"
+                    " again, tells its place.",
+                    retry_delay_s=1.0,
+                )
+            await self._wait(numbered, min(left_s, _LOOK_S))
+
     async def watch(self, after: Position, write: Write) -> None:
         """Sends everything after `after`, then what follows, until the caller goes away.
 
@@ -103,7 +131,7 @@ class Publisher:
                 sent = Position(head.position.epoch, sent.sequence)
             await write_within(write, _message(rows, sent, head), self.stall_s)
             if sent.sequence == head.position.sequence:
-                await self._wait(numbered)
+                await self._wait(numbered, self.checkpoint_s)
         raise Unavailable("DRAINING", "This server is shutting down; connect again.")
 
     async def _read(self, after: Position) -> tuple[list[Any], Head]:
@@ -119,16 +147,14 @@ class Publisher:
             )
         return list(rows), head
 
-    async def _wait(self, numbered: asyncio.Event) -> None:
-        """Until the history grows, the server drains, or a checkpoint is due."""
+    async def _wait(self, numbered: asyncio.Event, timeout_s: float) -> None:
+        """Until the history grows, the server drains, or the time is over."""
         tasks = [
             asyncio.ensure_future(numbered.wait()),
             asyncio.ensure_future(self.draining.wait()),
         ]
         try:
-            await asyncio.wait(
-                tasks, timeout=self.checkpoint_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()

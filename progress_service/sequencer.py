@@ -11,9 +11,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service import metrics
-from progress_service.store import history
+from progress_service.store import numbering
 from progress_service.store.database import Database
 from progress_service.store.driver import is_connection_loss
+from progress_service.store.numbering import Batch
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,7 @@ class Sequencer:
         standing_by = False
         while True:
             async with connection.begin():
-                if not await history.is_held_by_other(connection, self._holder):
+                if not await numbering.is_held_by_other(connection, self._holder):
                     return
             if not standing_by:
                 log.info("another replica numbers; standing by")
@@ -120,31 +121,34 @@ class Sequencer:
             else:
                 await self._idle()
 
-    async def _turn(self, connection: AsyncConnection) -> history.Batch | None:
+    async def _turn(self, connection: AsyncConnection) -> Batch | None:
         """One batch; None when nothing waits and the lease need not be renewed yet."""
         if time.monotonic() < self._renew_at:
             async with connection.begin():
-                if not await history.anything_waits(connection):
+                if not await numbering.anything_waits(connection):
                     return None
         started = time.perf_counter()
         async with connection.begin():
-            batch = await history.number_batch(connection, self._holder, self._limit, self.lease_s)
+            batch = await numbering.number_batch(
+                connection, self._holder, self._limit, self.lease_s
+            )
         if batch.count:
             metrics.SEQUENCER_SECONDS.observe(time.perf_counter() - started)
             metrics.SEQUENCER_BATCHES.inc()
             metrics.SEQUENCER_CHANGES.inc(batch.count)
         return batch
 
-    async def _yield_to_writers(self, batch: history.Batch, took_s: float) -> None:
+    async def _yield_to_writers(self, batch: Batch, took_s: float) -> None:
         """Rests while writers are busy, at least as long as the batch took.
 
         A batch costs a few milliseconds whatever is in it, so a moment's rest makes the next one
         cheaper by the change; and in a burst, answers come before boards. Full batches wait
-        for writers only for a while (see above), since then the boards fall behind.
+        for writers only for a while (see above), since then the boards fall behind. A special
+        change is a batch by itself, which no rest makes cheaper.
         """
         now = time.monotonic()
-        rest_s = max(took_s, _PACE_S)
-        if batch.count < self._limit:
+        rest_s = took_s if batch.alone else max(took_s, _PACE_S)
+        if not batch.more:
             self._caught_up_at = now
         else:
             self._limit = min(self._limit * 2, self.batch_size)

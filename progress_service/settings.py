@@ -18,8 +18,9 @@ class ProgressSettings(CommonSettings):
     postgres_pool_size: Annotated[int, Field(ge=4, le=200)] = Field(
         16,
         description="Most connections at once, besides one each for the sequencer, the health "
-        "check and LISTEN. Of them LAUREL_GROUP_WRITERS are for submissions, 2 for imports, 2 for "
-        "edits (1 each in a small pool), the others for reads.",
+        "check, LISTEN and course jobs, and 3 for verifications and backfills. Of them "
+        "LAUREL_GROUP_WRITERS are for submissions, 2 for imports, 2 for edits (1 each in a small "
+        "pool), the others for reads.",
     )
     group_size: Annotated[int, Field(ge=1, le=1000)] = Field(
         256, description="Most submissions that are committed together."
@@ -38,6 +39,11 @@ class ProgressSettings(CommonSettings):
     )
     checkpoint_seconds: Annotated[float, Field(gt=0, le=15)] = Field(
         1.0, description="How often an idle watcher is told how far the history is."
+    )
+    verify_users_per_second: Annotated[float, Field(ge=0, le=100_000)] = Field(
+        50.0,
+        description="How many users the loop that verifies all the time takes up in a second, in "
+        "each replica; 0 switches it off.",
     )
 
     @model_validator(mode="after")

@@ -3,14 +3,15 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from progress_service.composition import build
+from progress_service.composition import build, now
 from progress_service.settings import ProgressSettings
 from progress_service.store.database import Database
 from shared.embedded.postgres import EmbeddedPostgres
@@ -72,9 +73,11 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 
 
 @asynccontextmanager
-async def running_progress(settings: ProgressSettings) -> AsyncIterator[Progress]:
+async def running_progress(
+    settings: ProgressSettings, clock: Callable[[], datetime] = now
+) -> AsyncIterator[Progress]:
     """ProgressService in this event loop, on a free port, SERVING."""
-    app = build(settings, port=0)
+    app = build(settings, port=0, now=clock)
     stopped = asyncio.Event()
     serving = asyncio.create_task(app.serve(stopped))
     ready = asyncio.create_task(app.ready.wait())

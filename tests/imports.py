@@ -33,6 +33,23 @@ async def next_answer(call: Any) -> pb.ImportProgressResponse:
     return answer
 
 
+def dry(request: pb.ImportProgressRequest) -> pb.ImportProgressRequest:
+    """The same, as the first message of a dry run."""
+    tried = pb.ImportProgressRequest(dry_run=True)
+    tried.MergeFrom(request)
+    return tried
+
+
+async def both(
+    progress: Progress, batches: Sequence[pb.ImportProgressRequest]
+) -> list[tuple[int, int, int, int, int]]:
+    """What a dry run tells; the import after it must tell the same, item by item."""
+    tried = await import_all(progress, [dry(batches[0]), *batches[1:]])
+    done = await import_all(progress, batches)
+    assert tried == done
+    return [counts(one) for one in tried]
+
+
 def counts(answer: pb.ImportProgressResponse) -> tuple[int, int, int, int, int]:
     return (
         answer.received,

@@ -142,6 +142,29 @@ class Progress:
             )
         )
 
+    async def void(
+        self, attempt_id: str, request_id: str = "", reason: str = ""
+    ) -> progress_pb2.VoidAttemptResponse:
+        return await self.progress.VoidAttempt(
+            progress_pb2.VoidAttemptRequest(
+                attempt_id=attempt_id, reason=reason, request_id=request_id or f"r{next(_ids)}"
+            )
+        )
+
+    async def reset(self, request_id: str, **board: object) -> types_pb2.Position:
+        """Where the reset of the board stands in the history."""
+        request = admin_pb2.ResetWindowRequest(
+            board=types_pb2.Board(**board),  # type: ignore[arg-type]
+            request_id=request_id,
+        )
+        return (await self.admin.ResetWindow(request)).position
+
+    async def erase(self, user_id: str, actor: str = "") -> types_pb2.Position:
+        """Where the erasure stands in the history."""
+        metadata = (("x-laurel-actor", actor),) if actor else ()
+        request = admin_pb2.EraseUserRequest(user_id=user_id)
+        return (await self.admin.EraseUser(request, metadata=metadata)).position
+
     async def stats(self, user_id: str) -> progress_pb2.GetUserStatsResponse:
         return await self.progress.GetUserStats(progress_pb2.GetUserStatsRequest(user_id=user_id))
 
@@ -164,6 +187,12 @@ class Progress:
         """Up to 500 attempts, newest first."""
         request = progress_pb2.ListAttemptsRequest(page_size=500, **filters)
         return list((await self.progress.ListAttempts(request)).attempts)
+
+    async def acts(self, user_id: str = "") -> list[tuple[str, str, str]]:
+        """Method, actor and detail of the administrative acts, newest first."""
+        request = admin_pb2.ListAdminActionsRequest(user_id=user_id, page_size=500)
+        found = (await self.admin.ListAdminActions(request)).actions
+        return [(one.method.rpartition("/")[2], one.actor, one.detail) for one in found]
 
     async def course_progress(
         self, user_id: str, course_id: str

@@ -9,6 +9,9 @@ from progress_service.domain.ledger import LEVEL_SOURCE, Credit, checked
 from progress_service.domain.submission import request_id_violations, time_violations
 from shared.errors import FieldViolation, invalid_fields
 
+ADMIN_SOURCE = "admin"
+"""The source of awards that someone gives by hand: kept among the administrative acts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Award:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 MAX_SCORE = 2**53 - 1
 """The largest total: a Redis score is a double, exact up to here."""
@@ -22,8 +22,14 @@ MAX_REASON_CHARS = 500
 MAX_QUESTIONS = 2**31 - 1
 MAX_LEVELS = 5_000
 MAX_TIME_SPENT = timedelta(days=366)
+MAX_ZONE_CHANGES = 1_000
+MAX_GRANT_DAYS = 366
+MAX_FREEZES = 3_660
+"""The most that a user may hold when more are granted."""
 
 EARLIEST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+EARLIEST_DAY = date(2000, 1, 1)
+LATEST_AMNESTY_DAY = date(2100, 12, 31)
 MAX_AHEAD = timedelta(minutes=5)
 """How far a device's clock may run ahead."""
 

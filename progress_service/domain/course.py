@@ -4,6 +4,7 @@ Models: Open edX (course → section → unit, gating by prerequisites), Canvas 
 modules). A course is declared whole and replaced whole; each replacement is a version.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,6 +20,9 @@ _MAX_SUM = 2**63 - 1
 
 _MOST_NAMED = 20
 """Levels of a cycle that an error names."""
+
+_SEARCH_STEPS = 100_000
+"""Requirements that are followed to find a short cycle."""
 
 
 class UnlockMode(IntEnum):
@@ -76,6 +80,11 @@ class Course:
     def levels(self) -> dict[str, Level]:
         """Every level by id, in the course's order."""
         return {level.level_id: level for s in self.sections for level in s.levels}
+
+    @cached_property
+    def pass_ratios(self) -> dict[str, float]:
+        """Per level the share of right answers that passes it."""
+        return {one: level.pass_ratio for one, level in self.levels.items()}
 
     @cached_property
     def max_marks(self) -> int:
@@ -193,6 +202,11 @@ def _level_violations(path: str, level: Level) -> Iterator[FieldViolation]:
 
 def _graph_violations(course: Course) -> Iterator[FieldViolation]:
     known = course.levels
+    # First: of many violations an error names the first few.
+    cycle = find_cycle({one: level.prerequisites for one, level in known.items()})
+    if cycle:
+        shown = cycle if len(cycle) <= _MOST_NAMED else (*cycle[:_MOST_NAMED], "…")
+        yield FieldViolation("course.sections", "cycle: " + " -> ".join((*shown, cycle[0])))
     for s, section in enumerate(course.sections):
         for n, level in enumerate(section.levels):
             path = f"course.sections[{s}].levels[{n}].prerequisite_level_ids"
@@ -205,16 +219,13 @@ def _graph_violations(course: Course) -> Iterator[FieldViolation]:
                     yield FieldViolation(path, f"{one} is not a level of this course")
             if len(set(level.prerequisites)) != len(level.prerequisites):
                 yield FieldViolation(path, "names a level twice")
-    cycle = find_cycle({one: level.prerequisites for one, level in known.items()})
-    if cycle:
-        shown = cycle if len(cycle) <= _MOST_NAMED else (*cycle[:_MOST_NAMED], "…")
-        yield FieldViolation("course.sections", "cycle: " + " -> ".join((*shown, cycle[0])))
 
 
 def find_cycle(requirements: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Some cycle of two or more levels, each required by the one before; empty: none.
 
-    Linear in levels and requirements; unknown levels and self-loops are passed over.
+    A short one where a bounded search finds it: of many it says most. Linear in levels and
+    requirements; unknown levels and self-loops are passed over.
     """
     graph = {
         one: [other for other in required if other != one and other in requirements]
@@ -223,5 +234,28 @@ def find_cycle(requirements: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        return tuple(reversed(error.args[1][1:]))
+        return _shortened(graph, tuple(reversed(error.args[1][1:])))
     return ()
+
+
+def _shortened(graph: dict[str, list[str]], cycle: tuple[str, ...]) -> tuple[str, ...]:
+    """The shortest cycle through a level of this one, as far as the search gets."""
+    steps = 0
+    for start in cycle:
+        came_from: dict[str, str] = {}
+        todo = deque([start])
+        while todo and start not in came_from:
+            one = todo.popleft()
+            steps += len(graph[one])
+            if steps > _SEARCH_STEPS:
+                return cycle
+            for other in graph[one]:
+                if other not in came_from:
+                    came_from[other] = one
+                    todo.append(other)
+        back = [came_from[start]]
+        while back[-1] != start:
+            back.append(came_from[back[-1]])
+        if len(back) < len(cycle):
+            cycle = tuple(reversed(back))
+    return cycle

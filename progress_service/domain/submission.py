@@ -51,13 +51,17 @@ class Submission:
 
 
 class LevelState(NamedTuple):
-    """A learner's stored progress at one level."""
+    """A learner's stored progress at one level, from the attempts that count.
+
+    `best_ratio`: the largest correct/total, which another pass_ratio is held against.
+    """
 
     best_marks: int = 0
     attempts: int = 0
     time_spent_ms: int = 0
     complete_time: datetime | None = None
     xp_earned: int = 0
+    best_ratio: float = 0.0
 
 
 class CourseState(NamedTuple):
@@ -190,6 +194,7 @@ def judge(
             time_spent_ms=before.time_spent_ms + submission.time_spent_ms,
             complete_time=moment if completes else before.complete_time,
             xp_earned=before.xp_earned + xp,
+            best_ratio=max(before.best_ratio, correct / submission.total_questions),
         ),
         course=CourseState(
             levels_completed=state.course.levels_completed + completes,
@@ -220,22 +225,34 @@ def _check_unlocked(course: Course, level: Level, state: LearnerState) -> None:
         )
 
 
+def rewards_of(level: Level) -> tuple[tuple[str, int], ...]:
+    """What completing a level pays: metrics, and amounts above 0."""
+    amounts = ((XP, level.xp_reward), *((one.metric, one.amount) for one in level.rewards))
+    return tuple((metric, amount) for metric, amount in amounts if amount > 0)
+
+
+def level_credit(
+    level: Level, course_id: str, metric: str, amount: int, totals: Mapping[str, int]
+) -> Credit:
+    """An amount that a level pays. Raises FailedPrecondition (TOTAL_TOO_LARGE)."""
+    return checked(
+        Credit(
+            metric=metric,
+            amount=amount,
+            source=LEVEL_SOURCE,
+            total_before=totals.get(metric, 0),
+            course_id=course_id,
+            level_id=level.level_id,
+        )
+    )
+
+
 def _credits(
     level: Level, course_id: str, marks: int, state: LearnerState, *, pays: bool
 ) -> Iterator[Credit]:
-    amounts: list[tuple[str, int]] = []
-    if pays:
-        amounts += [(XP, level.xp_reward), *((r.metric, r.amount) for r in level.rewards)]
-    amounts.append((MARKS, marks - state.level.best_marks))
+    amounts = rewards_of(level) if pays else ()
+    better = marks - state.level.best_marks
+    if better > 0:
+        amounts += ((MARKS, better),)
     for metric, amount in amounts:
-        if amount > 0:
-            yield checked(
-                Credit(
-                    metric=metric,
-                    amount=amount,
-                    source=LEVEL_SOURCE,
-                    total_before=state.totals.get(metric, 0),
-                    course_id=course_id,
-                    level_id=level.level_id,
-                )
-            )
+        yield level_credit(level, course_id, metric, amount, state.totals)

@@ -9,6 +9,9 @@ from zoneinfo import available_timezones
 from progress_service.domain import bounds
 from shared.errors import FieldViolation, invalid_fields
 
+PSEUDONYM_MARK = "~"
+"""What the rows of an erased user go by begins so; it occurs in no id, and comes after them all."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:

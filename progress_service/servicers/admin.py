@@ -1,19 +1,28 @@
 """ProgressAdminService: imports and status."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from grpc import aio
 
-from progress_service.import_writers import ImportBatch
-from progress_service.importer import Import, Importer, Rejection
+from progress_service.backfill import Backfill, Backfilled
+from progress_service.exporter import Exporter
+from progress_service.import_batch import ImportBatch, Rejection
+from progress_service.importer import Import, Importer
+from progress_service.numbered_writer import NumberedWriter
 from progress_service.publisher import Publisher
-from progress_service.servicers import codec
-from progress_service.servicers.import_codec import batch_of, import_response
-from progress_service.store import status
+from progress_service.recalculator import Counts, Recalculator
+from progress_service.servicers import codec, list_token
+from progress_service.servicers.admin_codec import action_message, erasure_of, reset_of
+from progress_service.servicers.audit_codec import backfill_of, backfill_response, verify_response
+from progress_service.servicers.import_codec import batch_of, decodable, import_response
+from progress_service.store import admin_actions, erasures, resets, status
 from progress_service.store.database import Database
+from progress_service.stream_write import write_within
+from progress_service.verification import Verification, Verified
+from shared.caller import actor
 from shared.errors import Unavailable
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import admin_pb2_grpc
@@ -29,20 +38,28 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
     database: Database
     importer: Importer
     publisher: Publisher
+    numbered: NumberedWriter
+    exporter: Exporter
+    verification: Verification
+    backfill: Backfill
+    recalculator: Recalculator
+    today: Callable[[], date]
     start_time: datetime
 
     async def ImportProgress(
         self, requests: AsyncIterator[pb.ImportProgressRequest], context: Context
     ) -> None:
-        first = await anext(requests, None)
+        messages = decodable(requests)
+        first = await anext(messages, None)
         if first is None:
             return
 
         async def answer(running: Import, rejections: Sequence[Rejection]) -> None:
-            await context.write(import_response(running, rejections))
+            response = import_response(running, rejections)
+            await write_within(context.write, response, self.importer.silence_s)
 
         async with self.importer.open(dry_run=first.dry_run) as running:
-            await running.run(self._batches(first, requests), answer)
+            await running.run(self._batches(first, messages), answer)
 
     async def _batches(
         self, first: pb.ImportProgressRequest, rest: AsyncIterator[pb.ImportProgressRequest]
@@ -52,6 +69,73 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
             if self.publisher.draining.is_set():
                 raise Unavailable("DRAINING", "This server is shutting down; run it again.")
             yield batch_of(request)
+
+    async def BackfillTotals(self, request: pb.BackfillTotalsRequest, context: Context) -> None:
+        async def send(done: Backfilled) -> None:
+            await write_within(context.write, backfill_response(done))
+
+        await self.backfill.run(backfill_of(request), send)
+
+    async def VerifyLedger(self, request: pb.VerifyLedgerRequest, context: Context) -> None:
+        async def send(step: Verified) -> None:
+            await write_within(context.write, verify_response(step))
+
+        await self.verification.verify(send)
+
+    async def RecalculateCourse(
+        self, request: pb.RecalculateCourseRequest, context: Context
+    ) -> None:
+        course_id = codec.required_id(request.course_id, "course_id")
+
+        async def send(counts: Counts) -> None:
+            await write_within(context.write, pb.RecalculateCourseResponse(**counts._asdict()))
+
+        if request.user_id:
+            user_id = codec.required_id(request.user_id, "user_id")
+            await send(await self.recalculator.one(course_id, user_id, actor()))
+        else:
+            await self.recalculator.everyone(course_id, actor(), send)
+
+    async def ResetWindow(
+        self, request: pb.ResetWindowRequest, context: Context
+    ) -> pb.ResetWindowResponse:
+        reset = reset_of(request, self.today())
+        position = await self.numbered.write(
+            lambda connection: resets.reset(connection, reset), context.time_remaining
+        )
+        return pb.ResetWindowResponse(position=codec.position_message(position))
+
+    async def EraseUser(
+        self, request: pb.EraseUserRequest, context: Context
+    ) -> pb.EraseUserResponse:
+        erasure = erasure_of(request)
+        position = await self.numbered.write(
+            lambda connection: erasures.erase(connection, erasure), context.time_remaining
+        )
+        return pb.EraseUserResponse(position=codec.position_message(position))
+
+    async def ExportUser(self, request: pb.ExportUserRequest, context: Context) -> None:
+        user_id = codec.required_id(request.user_id, "user_id")
+
+        async def send(name: str, json: bytes) -> None:
+            document = pb.ExportUserResponse(document_name=name, json=json)
+            await write_within(context.write, document)
+
+        await self.exporter.export(user_id, actor(), send)
+
+    async def ListAdminActions(
+        self, request: pb.ListAdminActionsRequest, context: Context
+    ) -> pb.ListAdminActionsResponse:
+        user_id = codec.required_id(request.user_id, "user_id") if request.user_id else ""
+        size = codec.page_size(request.page_size)
+        before = list_token.decode_number(request.page_token, "admin_actions", (user_id,))
+        async with self.database.read() as connection:
+            rows = await admin_actions.load_page(connection, user_id, before, size + 1)
+        response = pb.ListAdminActionsResponse(actions=[action_message(row) for row in rows[:size]])
+        if len(rows) > size:
+            last = str(rows[size - 1].action_id)
+            response.next_page_token = list_token.encode("admin_actions", (user_id,), last)
+        return response
 
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: Context

@@ -8,19 +8,25 @@ from grpc import aio
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain import bounds, metric, user
+from progress_service.domain.amnesty import check as check_amnesty_day
 from progress_service.servicers import codec, list_token
 from progress_service.servicers.catalog_codec import (
+    amnesty_day_message,
+    amnesty_day_of,
     course_message,
     course_of,
     metric_message,
     metric_of,
+    put_course_response,
     user_message,
     user_of,
 )
-from progress_service.store import course_edits, courses, metric_catalog, users
+from progress_service.store import amnesty, courses, metric_catalog, users
+from progress_service.store.course_edits import CourseEdits, Editor
 from progress_service.store.database import Database
 from progress_service.store.not_found import course_not_found, user_not_found
-from shared.errors import Unimplemented, invalid_field
+from shared.caller import actor
+from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import catalog_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2_grpc
 
@@ -32,6 +38,8 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     """Decodes, calls one thing, encodes."""
 
     database: Database
+    profiles: users.Profiles
+    edits: CourseEdits
     on_commit: Callable[[], None]
 
     async def PutUser(self, request: pb.PutUserRequest, context: Context) -> pb.PutUserResponse:
@@ -39,7 +47,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         user.check(profile)
 
         async def work(connection: AsyncConnection) -> None:
-            await users.put(connection, [profile])
+            await self.profiles.put(connection, [profile])
 
         await self.database.write(work)
         self.on_commit()
@@ -71,22 +79,11 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def PutCourse(
         self, request: pb.PutCourseRequest, context: Context
     ) -> pb.PutCourseResponse:
-        if request.validate_only:
-            raise Unimplemented("UNIMPLEMENTED", "validate_only is not offered by this server.")
         course = course_of(request.course)
-
-        async def work(connection: AsyncConnection) -> course_edits.CourseEdit:
-            return await course_edits.put_course(connection, course)
-
-        edit = await self.database.write(work)
-        touched = await course_edits.touched_by(self.database, edit)
-        return pb.PutCourseResponse(
-            course=course_message(edit.course),
-            users_affected=touched.users_affected,
-            users_newly_locked=touched.users_newly_locked,
-            users_newly_unlocked=touched.users_newly_unlocked,
-            users_completion_changed=touched.users_completion_changed,
-        )
+        if request.validate_only:
+            return put_course_response(await self.edits.preview(course))
+        editor = Editor("laurel.progress.v1.CatalogService/PutCourse", actor())
+        return put_course_response(await self.edits.put(course, editor))
 
     async def GetCourse(
         self, request: pb.GetCourseRequest, context: Context
@@ -118,7 +115,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         metric.check(wanted)
 
         async def work(connection: AsyncConnection) -> None:
-            await metric_catalog.put(connection, wanted)
+            await metric_catalog.put(connection, wanted, actor())
 
         await self.database.write(work)
         return pb.PutMetricResponse(metric=metric_message(wanted))
@@ -129,3 +126,25 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         async with self.database.read() as connection:
             found = await metric_catalog.load_all(connection)
         return pb.ListMetricsResponse(metrics=[metric_message(one) for one in found])
+
+    async def PutAmnestyDay(
+        self, request: pb.PutAmnestyDayRequest, context: Context
+    ) -> pb.PutAmnestyDayResponse:
+        wanted = amnesty_day_of(request)
+        check_amnesty_day(wanted)
+
+        async def work(connection: AsyncConnection) -> None:
+            await amnesty.put(connection, wanted, actor())
+
+        await self.database.write(work)
+        return pb.PutAmnestyDayResponse()
+
+    async def ListAmnestyDays(
+        self, request: pb.ListAmnestyDaysRequest, context: Context
+    ) -> pb.ListAmnestyDaysResponse:
+        async with self.database.read() as connection:
+            found = await amnesty.load_all(connection)
+        return pb.ListAmnestyDaysResponse(
+            dates=[one.day.isoformat() for one in found],
+            amnesty_days=[amnesty_day_message(one) for one in found],
+        )

@@ -1,9 +1,11 @@
-"""Users, courses and metrics: protobuf to domain and back."""
+"""Users, courses, metrics and amnesty days: protobuf to domain and back."""
 
+from progress_service.domain.amnesty import AmnestyDay
 from progress_service.domain.course import Course, Level, Reward, Section, UnlockMode
 from progress_service.domain.metric import Metric
 from progress_service.domain.user import User
-from progress_service.servicers.codec import duration, milliseconds
+from progress_service.servicers.codec import civil_date, duration, milliseconds
+from progress_service.store.course_edits import CourseEdit
 from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import catalog_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
@@ -91,6 +93,18 @@ def course_message(course: Course) -> pb.Course:
     )
 
 
+def put_course_response(edit: CourseEdit) -> pb.PutCourseResponse:
+    """What an edit stores, or would, and whom it touches."""
+    touched = edit.touched
+    return pb.PutCourseResponse(
+        course=course_message(edit.course),
+        users_affected=touched.users_affected,
+        users_newly_locked=touched.users_newly_locked,
+        users_newly_unlocked=touched.users_newly_unlocked,
+        users_completion_changed=touched.users_completion_changed,
+    )
+
+
 def _level_message(level: Level) -> pb.Level:
     message = pb.Level(
         level_id=level.level_id,
@@ -131,3 +145,13 @@ def metric_message(metric: Metric) -> pb.Metric:
         windows=[types_pb2.Window.ValueType(window) for window in sorted(metric.windows)],
         max_self_award=metric.max_self_award,
     )
+
+
+def amnesty_day_of(request: pb.PutAmnestyDayRequest) -> AmnestyDay:
+    """The domain's amnesty day; only the date's form is checked here."""
+    return AmnestyDay(civil_date(request.date, "date"), request.reason)
+
+
+def amnesty_day_message(amnesty_day: AmnestyDay) -> pb.AmnestyDay:
+    """An amnesty day for the wire."""
+    return pb.AmnestyDay(date=amnesty_day.day.isoformat(), reason=amnesty_day.reason)

@@ -1,10 +1,14 @@
-"""Submissions and awards as they come over the wire."""
+"""Submissions, awards and corrections as they come over the wire."""
 
+from progress_service.domain import bounds
 from progress_service.domain.award import Award
+from progress_service.domain.correction import Correction
 from progress_service.domain.ledger import XP
+from progress_service.domain.request import RequestKind
 from progress_service.domain.submission import Submission
-from progress_service.servicers.codec import milliseconds, moment
+from progress_service.servicers.codec import milliseconds, moment, number_id
 from shared.caller import actor
+from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 
 
@@ -42,3 +46,25 @@ def award_of(request: pb.AwardXpRequest) -> Award:
         else None,
         actor=actor(),
     )
+
+
+def void_of(request: pb.VoidAttemptRequest) -> Correction:
+    """The correction that withdraws an attempt; InvalidInput names the wrong field."""
+    attempt_id = number_id(request.attempt_id, "attempt_id")
+    return _correction(RequestKind.VOID, attempt_id, request)
+
+
+def revocation_of(request: pb.RevokeXpRequest) -> Correction:
+    """The correction that cancels an entry; InvalidInput names the wrong field."""
+    entry_id = number_id(request.entry_id, "entry_id")
+    return _correction(RequestKind.REVOCATION, entry_id, request)
+
+
+def _correction(
+    kind: RequestKind, target_id: int, request: pb.VoidAttemptRequest | pb.RevokeXpRequest
+) -> Correction:
+    if not bounds.is_request_id(request.request_id):
+        raise invalid_field("request_id", "must be 1 to 128 printable ASCII characters")
+    if not bounds.is_plain_text(request.reason, bounds.MAX_REASON_CHARS):
+        raise invalid_field("reason", "must be at most 500 printable characters")
+    return Correction(kind, target_id, request.reason, request.request_id, actor())

@@ -1,61 +1,93 @@
 """Messages of an import to domain and back."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError
 
 from progress_service.domain import user
-from progress_service.import_writers import ImportBatch
-from progress_service.importer import MAX_ERRORS, Import, Rejection
+from progress_service.domain.active_day import ActiveDay
+from progress_service.domain.submission import Submission
+from progress_service.domain.user import User
+from progress_service.import_batch import ImportBatch, ItemCounts, Rejection
+from progress_service.importer import MAX_ERRORS, Import
 from progress_service.servicers import codec
 from progress_service.servicers.catalog_codec import course_of, user_of
 from progress_service.servicers.commands import award_of, submission_of
 from progress_service.store.outcomes import Command
-from shared.errors import LaurelError, invalid_field
+from shared.errors import InvalidInput, LaurelError, invalid_field
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
+from shared.gen.laurel.progress.v1 import catalog_pb2
 
 MAX_ITEMS = 1_000
+_MAX_MESSAGE_CHARS = 500
+_MAX_REQUEST_ID_CHARS = 200
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+async def decodable(
+    requests: AsyncIterator[pb.ImportProgressRequest],
+) -> AsyncIterator[pb.ImportProgressRequest]:
+    """The messages of a stream, which grpc parses when they are asked for; InvalidInput
+    (MALFORMED_REQUEST) at one that is none.
+    """
+    try:
+        async for request in requests:
+            yield request
+    except DecodeError:
+        raise InvalidInput(
+            "MALFORMED_REQUEST", "The request is not a message of its type."
+        ) from None
 
 
 def batch_of(request: pb.ImportProgressRequest) -> ImportBatch:
-    """A message's contents; InvalidInput when it is too large, or a user or a day is wrong."""
+    """A message's contents, items that are malformed as errors; InvalidInput when there are
+    too many.
+    """
     items = (request.users, request.courses, request.attempts, request.awards, request.active_days)
     if sum(len(each) for each in items) > MAX_ITEMS:
         raise invalid_field("attempts", f"a message holds at most {MAX_ITEMS} items in all")
-    profiles = [user_of(one) for one in request.users]
-    for n, profile in enumerate(profiles):
-        user.check(profile, f"users[{n}]")
-    commands = [_decoded(one) for one in request.attempts]
-    commands += [_decoded_award(one) for one in request.awards]
+    commands: list[Command | LaurelError] = [*_decoded(_attempt_of, request.attempts)]
+    commands += _decoded(award_of, request.awards)
     return ImportBatch(
-        users=profiles,
-        courses=[course_of(one) for one in request.courses],
+        users=_decoded(_checked_user_of, request.users),
+        courses=_decoded(course_of, request.courses),
         commands=commands,
+        attempts=len(request.attempts),
         request_ids=[
             *(one.attempt.request_id for one in request.attempts),
             *(one.request_id for one in request.awards),
         ],
-        active_days=[
-            (
-                codec.required_id(one.user_id, f"active_days[{n}].user_id"),
-                codec.civil_date(one.date, f"active_days[{n}].date"),
-            )
-            for n, one in enumerate(request.active_days)
-        ],
+        active_days=_decoded(_active_day_of, request.active_days),
     )
 
 
-def _decoded(item: pb.ImportedAttempt) -> Command | LaurelError:
-    try:
-        return submission_of(item.attempt, without_xp=item.without_xp)
-    except LaurelError as error:
-        return error
+def _decoded(decode: Callable[[T], R], messages: Iterable[T]) -> list[R | LaurelError]:
+    found: list[R | LaurelError] = []
+    for message in messages:
+        try:
+            found.append(decode(message))
+        except LaurelError as error:
+            found.append(error)
+    return found
 
 
-def _decoded_award(item: Any) -> Command | LaurelError:
-    try:
-        return award_of(item)
-    except LaurelError as error:
-        return error
+def _checked_user_of(message: catalog_pb2.User) -> User:
+    profile = user_of(message)
+    user.check(profile)
+    return profile
+
+
+def _attempt_of(item: pb.ImportedAttempt) -> Submission:
+    return submission_of(item.attempt, without_xp=item.without_xp)
+
+
+def _active_day_of(message: pb.ActiveDay) -> ActiveDay:
+    return ActiveDay(
+        codec.required_id(message.user_id, "user_id"), codec.civil_date(message.date, "date")
+    )
 
 
 def import_response(running: Import, rejections: Sequence[Rejection]) -> pb.ImportProgressResponse:
@@ -67,13 +99,23 @@ def import_response(running: Import, rejections: Sequence[Rejection]) -> pb.Impo
         replayed=counts.replayed,
         rejected=counts.rejected,
         xp_credited=counts.xp_credited,
+        users=_item_counts(counts.users),
+        courses=_item_counts(counts.courses),
+        active_days=_item_counts(counts.active_days),
         errors=[
             pb.ImportError(
                 index=one.index,
-                request_id=one.request_id[:200],
+                item=one.item,
+                request_id=one.request_id[:_MAX_REQUEST_ID_CHARS],
                 reason=one.error.reason,
-                message=one.error.message,
+                message=one.error.message[:_MAX_MESSAGE_CHARS],
             )
             for one in rejections[:MAX_ERRORS]
         ],
+    )
+
+
+def _item_counts(counts: ItemCounts) -> pb.ImportItemCounts:
+    return pb.ImportItemCounts(
+        received=counts.received, stored=counts.stored, rejected=counts.rejected
     )

@@ -10,8 +10,14 @@ from zoneinfo import ZoneInfo
 from grpc import aio
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.domain.ledger import XP
+from progress_service.domain.streak import civil_day
 from progress_service.servicers import codec
+from progress_service.servicers.board_codec import (
+    board_message,
+    board_of,
+    check_period,
+    window_of,
+)
 from progress_service.store import standings
 from progress_service.store.database import Database
 from progress_service.store.positions import Head, Position, check_position, read_head
@@ -30,7 +36,7 @@ from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.page_token import PageToken
-from shared.periods import Window, parse_period, period_of
+from shared.periods import Window
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -140,24 +146,14 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
                     context.write,
                     pb.SnapshotStandingsResponse(
                         **at,
-                        board=_board_message(key),
+                        board=board_message(key.metric, key.course_id, key.window, key.period),
                         standings=[pb.Standing(user_id=u, score=s) for u, s in scores],
                     ),
                 )
             await write_within(context.write, pb.SnapshotStandingsResponse(**at, complete=True))
 
     def _board(self, board: types_pb2.Board, field: str) -> BoardKey:
-        """The board with defaults spelled out; InvalidInput names the wrong field."""
-        metric = codec.required_id(board.metric or XP, f"{field}.metric")
-        if board.course_id:
-            codec.required_id(board.course_id, f"{field}.course_id")
-        window = _window(board.window, f"{field}.window")
-        period = board.period
-        if not period:
-            period = period_of(window, self.clock().astimezone(self.zone).date())
-        else:
-            _check_period(window, period, f"{field}.period")
-        return BoardKey(metric, board.course_id, window, period)
+        return board_of(board, field, civil_day(self.clock(), self.zone))
 
 
 async def _filled(filling: Coroutine[Any, Any, Head], context: Context) -> Head:
@@ -171,20 +167,6 @@ async def _filled(filling: Coroutine[Any, Any, Head], context: Context) -> Head:
         task.cancel()
 
 
-def _window(number: int, field: str) -> Window:
-    try:
-        return Window(number or Window.ALL_TIME)
-    except ValueError:
-        raise invalid_field(field, f"{number} is not a window") from None
-
-
-def _check_period(window: Window, period: str, field: str) -> None:
-    try:
-        parse_period(window, period)
-    except ValueError as error:
-        raise invalid_field(field, str(error)) from None
-
-
 def _floors(floors: Sequence[pb.PeriodFloor]) -> list[tuple[Window, str]]:
     found = [_floor(one, n) for n, one in enumerate(floors)]
     for n, (window, _) in enumerate(found):
@@ -194,10 +176,10 @@ def _floors(floors: Sequence[pb.PeriodFloor]) -> list[tuple[Window, str]]:
 
 
 def _floor(floor: pb.PeriodFloor, n: int) -> tuple[Window, str]:
-    window = _window(floor.window, f"floors[{n}].window")
+    window = window_of(floor.window, f"floors[{n}].window")
     if window is Window.ALL_TIME:
         raise invalid_field(f"floors[{n}].window", "must be a window with several periods")
-    _check_period(window, floor.first_period, f"floors[{n}].first_period")
+    check_period(window, floor.first_period, f"floors[{n}].first_period")
     return window, floor.first_period
 
 
@@ -243,15 +225,6 @@ def _profile(profile: Profile) -> pb.ProfileChange:
         display_name=profile.display_name,
         avatar_url=profile.avatar_url,
         hidden=profile.hidden,
-    )
-
-
-def _board_message(key: BoardKey) -> types_pb2.Board:
-    return types_pb2.Board(
-        metric=key.metric,
-        course_id=key.course_id,
-        window=types_pb2.Window.ValueType(key.window),
-        period=key.period,
     )
 
 

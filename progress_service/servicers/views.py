@@ -1,6 +1,6 @@
 """Stored rows and answers as the contract's messages."""
 
-from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from progress_service.domain.course import Course
@@ -10,8 +10,9 @@ from progress_service.domain.evaluation import (
     level_status,
     section_status,
 )
-from progress_service.domain.submission import Submission
+from progress_service.domain.submission import CourseState, LevelState, Submission
 from progress_service.servicers.codec import duration, timestamp
+from progress_service.store.course_progress import CourseStanding, LearnerStanding
 from progress_service.store.outcomes import Recorded
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 
@@ -44,29 +45,52 @@ def submission_response(submission: Submission, recorded: Recorded) -> pb.Submit
     )
 
 
-def course_progress_message(
-    course: Course, stored: Mapping[str, Any]
-) -> pb.GetCourseProgressResponse:
+def void_response(recorded: Recorded) -> pb.VoidAttemptResponse:
+    """The answer as it was stored; the same bytes each time."""
+    stored = dict(recorded.answer["level"])
+    level_id, status = stored.pop("level_id"), LevelStatus(stored.pop("status"))
+    if stored["complete_time"] is not None:
+        stored["complete_time"] = datetime.fromisoformat(stored["complete_time"])
+    state = LevelState(**stored)
+    return pb.VoidAttemptResponse(
+        level=_level(level_id, status, state if state.attempts else None),
+        total_xp=recorded.answer["total_xp"],
+    )
+
+
+def course_progress_message(standing: CourseStanding) -> pb.GetCourseProgressResponse:
     """Every level and section of the course's current version, in its order."""
+    course, stored = standing.course, standing.levels
     completed = {one for one, row in stored.items() if row.complete_time is not None}
     statuses = {one: level_status(course, one, completed, stored) for one in course.levels}
-    known = [row for one, row in stored.items() if one in course.levels]
-    levels_completed = sum(status is LevelStatus.COMPLETED for status in statuses.values())
     return pb.GetCourseProgressResponse(
-        course=pb.CourseSummary(
-            course_id=course.course_id,
-            course_version=course.version,
-            levels_completed=levels_completed,
-            levels_total=len(course.levels),
-            completion_ratio=completion_ratio(levels_completed, len(course.levels)),
-            marks=sum(row.best_marks for row in known),
-            max_marks=course.max_marks,
-        ),
+        course=_summary(course, standing.sums),
         levels=[_level(one, statuses[one], stored.get(one)) for one in course.levels],
         sections=[
             _section(section.section_id, [statuses[one.level_id] for one in section.levels])
             for section in course.sections
         ],
+    )
+
+
+def learner_progress_message(course: Course, learner: LearnerStanding) -> pb.LearnerProgress:
+    """One learner of a course."""
+    return pb.LearnerProgress(
+        user_id=learner.user_id,
+        course=_summary(course, learner.sums),
+        last_attempt_time=timestamp(learner.last_attempt_time),
+    )
+
+
+def _summary(course: Course, sums: CourseState) -> pb.CourseSummary:
+    return pb.CourseSummary(
+        course_id=course.course_id,
+        course_version=course.version,
+        levels_completed=sums.levels_completed,
+        levels_total=len(course.levels),
+        completion_ratio=completion_ratio(sums.levels_completed, len(course.levels)),
+        marks=sums.marks,
+        max_marks=course.max_marks,
     )
 
 
@@ -104,6 +128,8 @@ def attempt_message(row: Any) -> pb.Attempt:
         occurred_time=timestamp(row.occurred_time),
         create_time=timestamp(row.create_time),
         request_id=row.request_id,
+        voided=row.voided,
+        reason=row.reason,
     )
 
 

@@ -8,13 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.store.rows import RowSet
 
-_ACTIONS = RowSet(
+ACTIONS = RowSet(
     "actions", {"method": "text", "actor": "text", "user_id": "text", "detail": "text"}
 )
-_INSERT = text(
-    f"""INSERT INTO admin_actions ({_ACTIONS.names})
-        SELECT {_ACTIONS.names} FROM {_ACTIONS.source} ORDER BY ordinal"""
-)
+INSERT = f"""INSERT INTO admin_actions ({ACTIONS.names})
+             SELECT {ACTIONS.names} FROM {ACTIONS.source} ORDER BY ordinal"""
+_INSERT = text(INSERT)
 # Index: the primary key, or admin_actions_user; read backwards.
 _LIST = """SELECT * FROM admin_actions WHERE action_id < :before {filters}
            ORDER BY action_id DESC LIMIT :limit"""
@@ -33,7 +32,7 @@ class AdminAction(NamedTuple):
 async def record(connection: AsyncConnection, actions: Sequence[AdminAction]) -> None:
     """Adds the actions, in their order, in the caller's transaction."""
     if actions:
-        await connection.execute(_INSERT, _ACTIONS.params(actions))
+        await connection.execute(_INSERT, ACTIONS.params(actions))
 
 
 async def load_page(

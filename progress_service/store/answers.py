@@ -3,24 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
-from progress_service.domain.award import Award
+from progress_service.domain.award import ADMIN_SOURCE, Award
 from progress_service.domain.ledger import XP
 from progress_service.domain.submission import Submission
+from progress_service.store.admin_actions import AdminAction
 from progress_service.store.judging import Judged
 from progress_service.store.learner_read import Found
 from progress_service.store.ledger_write import Batch
 from progress_service.store.outcomes import Credited
 
+_AWARD = "laurel.progress.v1.ProgressService/AwardXp"
+
 
 def add_award(
     batch: Batch, award: Award, found: Found, entries: Sequence[Credited]
 ) -> dict[str, Any]:
-    """Adds the award's reference; its answer."""
+    """Adds the award's reference, and the act when it was given by hand; its answer."""
     entry_id = entries[0].entry_id if entries else found.referenced_entry_id
     if award.reference and entries:
         key = (award.user_id, award.metric, award.source, award.reference)
         batch.references.append((*key, entry_id))
     credit = entries[0].credit if entries else None
+    if credit and award.source == ADMIN_SOURCE:
+        detail = f"entry {entry_id}, {credit.amount:+} {credit.metric}: {award.reference}"
+        batch.actions.append(AdminAction(_AWARD, award.actor, award.user_id, detail))
     return {
         "entry_id": str(entry_id),
         "amount_credited": credit.amount if credit else 0,
@@ -47,6 +53,7 @@ def add_submission(
             judgement.marks,
             command.time_spent_ms,
             command.without_xp,
+            judgement.passed,
             one.moment.time,
         )
     )
@@ -55,7 +62,7 @@ def add_submission(
         command.user_id, course.course_id, course.version, judgement.course, one.moment.time
     )
     if judgement.rewarded:
-        batch.level_rewards.append((command.user_id, command.level_id))
+        batch.level_rewards.append((command.user_id, command.level_id, attempt_id))
     total_before = one.found.totals.get(XP, 0)
     return {
         "attempt_id": str(attempt_id),

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.course import Course
+from progress_service.domain.evaluation import PassRatios
 from progress_service.store.course_json import from_json, to_json
+from progress_service.store.not_found import course_not_found
 from shared.errors import Conflict
 
 _CURRENT = """
@@ -19,6 +20,16 @@ _BY_IDS = text(_CURRENT + " WHERE c.course_id = ANY(CAST(:ids AS text[]))")
 _VERSIONS_OF_LEVELS = text(
     """SELECT DISTINCT c.course_id, c.version FROM levels l JOIN courses c USING (course_id)
        WHERE l.level_id = ANY(CAST(:ids AS text[]))"""
+)
+_VERSION = text("SELECT version FROM courses WHERE course_id = :course_id")
+# Cost: reads each of these definitions, which are never edited: what is found is kept.
+_PASS_RATIOS = text(
+    """SELECT v.version, array_agg(l.level ->> 'level_id') AS level_ids,
+              array_agg(CAST(l.level ->> 'pass_ratio' AS float8)) AS pass_ratios
+       FROM course_versions v
+       CROSS JOIN LATERAL jsonb_path_query(v.definition, '$.sections[*].levels[*]') AS l (level)
+       WHERE v.course_id = :course_id AND v.version = ANY(CAST(:versions AS bigint[]))
+       GROUP BY v.version"""
 )
 _PAGE = text(_CURRENT + " WHERE c.course_id > :after ORDER BY c.course_id LIMIT :limit")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('laurel.course:' || :course_id, 0))")
@@ -56,26 +67,25 @@ async def load_page(connection: AsyncConnection, after: str, limit: int) -> list
     return [from_json(row.course_id, row.version, json.loads(row.definition)) for row in rows]
 
 
-async def put(connection: AsyncConnection, course: Course) -> tuple[Course, Course | None]:
-    """Stores the definition as the next version; the stored course and the one before.
+async def lock(connection: AsyncConnection, course_id: str) -> int:
+    """Keeps other edits of the course out until the transaction ends; its version, 0: none yet."""
+    key = {"course_id": course_id}
+    await connection.execute(_LOCK, key)
+    return (await connection.execute(_VERSION, key)).scalar_one_or_none() or 0
 
-    A definition equal to the current one changes nothing. The caller has validated it.
+
+async def put(connection: AsyncConnection, course: Course) -> None:
+    """Stores the definition as its version, the next one; the caller holds the course's lock.
+
     Raises Conflict (LEVEL_ID_TAKEN) when another course has, or had, one of its levels.
     """
-    ids = list(course.levels)
-    await connection.execute(_LOCK, {"course_id": course.course_id})
-    before = (await load(connection, [course.course_id])).get(course.course_id)
-    if before is not None and before == replace(course, version=before.version):
-        return before, before
-    stored = replace(course, version=before.version + 1 if before else 1)
-    key = {"course_id": course.course_id, "version": stored.version}
+    key = {"course_id": course.course_id, "version": course.version}
     await connection.execute(_PUT, key)
-    await connection.execute(_TAKE_LEVELS, {"ids": ids, "course_id": course.course_id})
+    ids = {"ids": list(course.levels), "course_id": course.course_id}
+    await connection.execute(_TAKE_LEVELS, ids)
     await check_levels(connection, course)
-    await connection.execute(
-        _PUT_VERSION, {**key, "definition": json.dumps(to_json(stored), separators=(",", ":"))}
-    )
-    return stored, before
+    definition = json.dumps(to_json(course), separators=(",", ":"))
+    await connection.execute(_PUT_VERSION, {**key, "definition": definition})
 
 
 async def check_levels(connection: AsyncConnection, course: Course) -> None:
@@ -101,14 +111,57 @@ class CourseCache:
     transaction as its effect, and calls `refresh` when another is current.
     """
 
-    def __init__(self, max_courses: int = 10_000) -> None:
+    def __init__(self, max_courses: int = 10_000, max_versions: int = 200) -> None:
         self._max = max_courses
+        self._max_versions = max_versions
         self._courses: dict[str, Course] = {}
         self._by_level: dict[str, str] = {}
+        self._pass_ratios: dict[tuple[str, int], PassRatios] = {}
 
     def of_level(self, level_id: str) -> Course | None:
         """The course that is known to have this level."""
         return self._courses.get(self._by_level.get(level_id, ""))
+
+    def keep(self, course: Course) -> None:
+        """Takes a version in that was just stored."""
+        known = self._courses.get(course.course_id)
+        if known is None or known.version < course.version:
+            self._keep(course)
+
+    async def current(self, connection: AsyncConnection, course_id: str) -> Course:
+        """As `find`; raises NotFound (COURSE_NOT_FOUND)."""
+        found = await self.find(connection, course_id)
+        if found is None:
+            raise course_not_found(course_id)
+        return found
+
+    async def find(self, connection: AsyncConnection, course_id: str) -> Course | None:
+        """The version that the connection's snapshot has; read only when it is not known yet."""
+        version = (await connection.execute(_VERSION, {"course_id": course_id})).scalar()
+        known = self._courses.get(course_id)
+        if known is not None and known.version == version:
+            return known
+        found = (await load(connection, [course_id])).get(course_id)
+        if found is not None:
+            self._keep(found)
+        return found
+
+    async def pass_ratios(
+        self, connection: AsyncConnection, course_id: str, versions: range
+    ) -> list[PassRatios]:
+        """Those of each of these versions, in their order."""
+        keys = [(course_id, version) for version in versions]
+        found = {key: self._pass_ratios[key] for key in keys if key in self._pass_ratios}
+        missing = [key[1] for key in keys if key not in found]
+        if missing:
+            params = {"course_id": course_id, "versions": missing}
+            for row in await connection.execute(_PASS_RATIOS, params):
+                read = dict(zip(row.level_ids, row.pass_ratios, strict=True))
+                found[course_id, row.version] = read
+            if len(self._pass_ratios) >= self._max_versions:
+                self._pass_ratios.clear()
+            self._pass_ratios |= dict([*found.items()][-self._max_versions :])
+        return [found.get(key, {}) for key in keys]
 
     async def find_levels(self, connection: AsyncConnection, level_ids: Iterable[str]) -> None:
         """Reads the courses of those levels that are not known yet.

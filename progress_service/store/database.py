@@ -45,6 +45,8 @@ _RETRY_STATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 _LOCK_NOT_AVAILABLE = "55P03"
 _OWN_CONNECTIONS = 2
 """One for the sequencer, one for the health check."""
+_AUDIT_CONNECTIONS = 3
+"""Beside the pool: verifications read for long, and must take no reader's connection."""
 
 
 class Purpose(Enum):
@@ -56,14 +58,18 @@ class Purpose(Enum):
     GROUP = auto()
     IMPORT = auto()
     EDIT = auto()
+    AUDIT = auto()
+    JOB = auto()
 
 
-_UNHURRIED = {Purpose.GROUP, Purpose.IMPORT}
+_UNHURRIED = {Purpose.GROUP, Purpose.IMPORT, Purpose.AUDIT, Purpose.JOB}
 """Wait for as long as it takes: their number is bounded elsewhere."""
 
 
 def connection_budgets(settings: ProgressSettings) -> dict[Purpose, int]:
-    """How many connections each purpose has at once; together LAUREL_POSTGRES_POOL_SIZE."""
+    """How many connections each purpose has at once; together LAUREL_POSTGRES_POOL_SIZE, but for
+    those of AUDIT and JOB, which come on top.
+    """
     rest = settings.postgres_pool_size - settings.group_writers
     few = 2 if rest >= 8 else 1
     return {
@@ -71,6 +77,8 @@ def connection_budgets(settings: ProgressSettings) -> dict[Purpose, int]:
         Purpose.IMPORT: few,
         Purpose.EDIT: few,
         Purpose.READ: rest - 2 * few,
+        Purpose.AUDIT: _AUDIT_CONNECTIONS,
+        Purpose.JOB: 1,
     }
 
 
@@ -84,7 +92,7 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(
             _URL,
             async_creator=self._driver.connect,
-            pool_size=settings.postgres_pool_size + _OWN_CONNECTIONS,
+            pool_size=sum(budgets.values()) + _OWN_CONNECTIONS,
             max_overflow=0,
             pool_timeout=_WAIT_S,
             pool_pre_ping=False,
@@ -127,6 +135,10 @@ class Database:
         """Raises unless the database answers; never waits for other work of this process."""
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
+
+    def has_room(self, purpose: Purpose) -> bool:
+        """Whether a transaction of this purpose would begin without waiting."""
+        return not self._slots[purpose].locked()
 
     @asynccontextmanager
     async def _connection(self, purpose: Purpose) -> AsyncIterator[AsyncConnection]:

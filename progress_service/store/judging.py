@@ -15,8 +15,9 @@ from progress_service.domain.course import Course
 from progress_service.domain.ledger import Credit, Moment
 from progress_service.domain.request import same_request
 from progress_service.domain.streak import civil_day
-from progress_service.domain.submission import CourseState, LearnerState, Submission
-from progress_service.store import learner_read
+from progress_service.domain.submission import LearnerState, Submission
+from progress_service.store import evaluations, learner_read
+from progress_service.store.evaluations import Evaluation, Key, Versions
 from progress_service.store.learner_read import Ask, Catalog, Found, Learner
 from progress_service.store.not_found import (
     course_not_found,
@@ -28,7 +29,7 @@ from progress_service.store.outcomes import Command, Outcome, Recorded
 from shared.errors import LaurelError
 
 
-class Courses(Protocol):
+class Courses(Versions, Protocol):
     """The courses to judge against, as `CourseCache` has them."""
 
     def of_level(self, level_id: str) -> Course | None:
@@ -164,26 +165,25 @@ class Judging:
             if not stale:
                 break
             await self.courses.refresh(self.connection, stale)
-        return courses, await self._with_current_sums(courses, found)
+        return courses, found | await self._judged_anew(courses, found)
 
-    async def _with_current_sums(
-        self, courses: Mapping[int, Course], found: dict[int, Found]
+    async def _judged_anew(
+        self, courses: Mapping[int, Course], found: Mapping[int, Found]
     ) -> dict[int, Found]:
-        """Judges the course sums anew where they were stored under another version."""
-        stale = [
-            index
+        """What was judged by another version of the course, by the present one."""
+        stale = {
+            index: Key(self.commands[index].user_id, course)
             for index, course in courses.items()
             if found[index].stored_version not in (None, course.version)
-        ]
+        }
         if not stale:
-            return found
-        levels = await learner_read.read_course_levels(
-            self.connection,
-            [(self.commands[index].user_id, courses[index].course_id) for index in stale],
-        )
-        for index, tried in zip(stale, levels, strict=True):
-            found[index] = found[index]._replace(course=course_sums(courses[index], tried))
-        return found
+            return {}
+        anew = await evaluations.judge(self.connection, self.courses, [*stale.values()])
+        return {
+            index: _by_evaluation(self.commands[index], found[index], evaluation)
+            for index, evaluation in zip(stale, anew, strict=True)
+            if evaluation is not None
+        }
 
     def _judge(
         self, index: int, learner: Learner, course: Course | None, found: Found
@@ -217,12 +217,16 @@ class Judging:
         return Judged(index, learner, moment, judgement.credits, found, judgement, course)
 
 
-def course_sums(course: Course, tried: Mapping[str, tuple[int, bool]]) -> CourseState:
-    """Completed levels and marks over the levels that the course's version has."""
-    known = [value for level_id, value in tried.items() if level_id in course.levels]
-    return CourseState(
-        levels_completed=sum(completed for _, completed in known),
-        marks=sum(best for best, _ in known),
+def _by_evaluation(command: Command, found: Found, evaluation: Evaluation) -> Found:
+    times = evaluation.complete_times
+    level = found.level
+    if isinstance(command, Submission) and command.level_id in times:
+        level = level._replace(complete_time=times[command.level_id])
+    return found._replace(
+        level=level,
+        course=evaluation.sums,
+        completed=found.completed.union(times),
+        evaluation=evaluation,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,14 +10,20 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.request import Answered, RequestKind
-from progress_service.domain.streak import Run
+from progress_service.domain.streak import FreezeGrant, Run
 from progress_service.domain.submission import CourseState, LevelState
+from progress_service.domain.zone import ZoneChange, zone_at
+from progress_service.store.evaluations import Evaluation
+from progress_service.store.zones import changes_of
 
-_USERS = """SELECT user_id, time_zone, active_days FROM users
-            WHERE user_id = ANY(CAST(:ids AS text[])) ORDER BY user_id"""
+_USERS = """SELECT user_id, time_zone, active_days, earlier_zones::text AS earlier_zones,
+                   freeze_grants::text AS freeze_grants
+            FROM users WHERE user_id = ANY(CAST(:ids AS text[])) ORDER BY user_id"""
 _READ_USERS = text(_USERS)
 _LOCK_USERS = text(_USERS + " FOR NO KEY UPDATE")
 _LOCK_FREE_USERS = text(_USERS + " FOR NO KEY UPDATE SKIP LOCKED")
+
+_DAY = timedelta(days=1)
 
 # One row for each ask. Cost: a few primary-key look-ups per ask; neighbours only where the
 # course has an order of levels. Index: the primary keys. `LIMIT 1` instead of EXISTS: that
@@ -26,6 +33,7 @@ _READ = text(
     SELECT ask.ordinal,
            k.kind, k.fingerprint, k.answer::text AS answer,
            p.best_marks, p.attempts, p.time_spent_ms, p.complete_time, p.xp_earned,
+           p.best_ratio,
            c.version,
            cp.course_version, cp.levels_completed, cp.marks,
            (SELECT true FROM level_rewards r
@@ -56,25 +64,26 @@ _READ = text(
     ORDER BY ask.ordinal
     """
 )
-_COURSE_LEVELS = text(
-    """SELECT ask.ordinal, p.level_id, p.best_marks, p.complete_time IS NOT NULL AS completed
-       FROM unnest(CAST(:user_id AS text[]), CAST(:course_id AS text[])) WITH ORDINALITY
-            AS ask (user_id, course_id, ordinal)
-       JOIN level_progress p ON p.user_id = ask.user_id AND p.course_id = ask.course_id"""
-)
 _CATALOG = text(
     """SELECT (SELECT jsonb_object_agg(metric, windows) FROM metrics)::text AS windows,
+              (SELECT range_agg(daterange(day, day, '[]')) FROM amnesty_days) AS amnesty,
               ARRAY(SELECT nextval('attempt_ids') FROM generate_series(1, :attempts)) AS attempts,
               ARRAY(SELECT nextval('entry_ids') FROM generate_series(1, :entries)) AS entries"""
 )
 
 
 class Learner(NamedTuple):
-    """A locked user."""
+    """A locked user; `runs`: the active days, `earlier`: the zones before `time_zone`."""
 
     user_id: str
-    time_zone: str
-    runs: tuple[Run, ...]
+    time_zone: str = ""
+    runs: tuple[Run, ...] = ()
+    earlier: tuple[ZoneChange, ...] = ()
+    grants: tuple[FreezeGrant, ...] = ()
+
+    def zone_at(self, moment: datetime) -> str:
+        """The name of the zone that the user had then."""
+        return zone_at(moment, self.time_zone, self.earlier)
 
 
 class Ask(NamedTuple):
@@ -93,6 +102,7 @@ class Ask(NamedTuple):
 class Found(NamedTuple):
     """What was read for one ask. `course_version` None: no such course; `stored_version`:
     the version that `course` was judged against, None when the user never tried it.
+    `evaluation`: made anew because that was another; the rest is by it then.
     """
 
     answered: Answered | None
@@ -104,22 +114,27 @@ class Found(NamedTuple):
     referenced_entry_id: int | None
     totals: dict[str, int]
     completed: frozenset[str]
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Each metric's window mask, and fresh ids, ascending."""
+    """Each metric's window mask, fresh ids, ascending, and the amnesty days."""
 
     windows: dict[str, int]
     attempt_ids: list[int]
     entry_ids: list[int]
+    amnesty: tuple[Run, ...] = ()
 
 
-def runs_of(multirange: Sequence[Any]) -> tuple[Run, ...]:
-    """A datemultirange (half-open ranges of dates) as runs of days."""
-    return tuple(
-        Run(span.lower, span.upper.fromordinal(span.upper.toordinal() - 1)) for span in multirange
-    )
+def runs_of(multirange: Sequence[Any] | None) -> tuple[Run, ...]:
+    """A datemultirange (half-open ranges of dates) as runs of days; NULL has none."""
+    return tuple(Run(span.lower, span.upper - _DAY) for span in multirange or ())
+
+
+def grants_of(document: str) -> tuple[FreezeGrant, ...]:
+    """The column freeze_grants."""
+    return tuple(FreezeGrant(date.fromisoformat(day), days) for day, days in orjson.loads(document))
 
 
 async def lock_users(connection: AsyncConnection, user_ids: Sequence[str]) -> dict[str, Learner]:
@@ -148,7 +163,14 @@ async def _learners(
 ) -> dict[str, Learner]:
     rows = await connection.execute(statement, {"ids": sorted(set(user_ids))})
     return {
-        row.user_id: Learner(row.user_id, row.time_zone, runs_of(row.active_days)) for row in rows
+        row.user_id: Learner(
+            row.user_id,
+            row.time_zone,
+            runs_of(row.active_days),
+            changes_of(row.earlier_zones),
+            grants_of(row.freeze_grants),
+        )
+        for row in rows
     }
 
 
@@ -174,7 +196,12 @@ def _found(row: Any) -> Found:
     level = LevelState()
     if row.attempts is not None:
         level = LevelState(
-            row.best_marks, row.attempts, row.time_spent_ms, row.complete_time, row.xp_earned
+            row.best_marks,
+            row.attempts,
+            row.time_spent_ms,
+            row.complete_time,
+            row.xp_earned,
+            row.best_ratio,
         )
     course = CourseState()
     if row.course_version is not None:
@@ -192,18 +219,9 @@ def _found(row: Any) -> Found:
     )
 
 
-async def read_course_levels(
-    connection: AsyncConnection, keys: Sequence[tuple[str, str]]
-) -> list[dict[str, tuple[int, bool]]]:
-    """For each (user_id, course_id): per level ever tried its best marks and whether completed."""
-    found: list[dict[str, tuple[int, bool]]] = [{} for _ in keys]
-    params = {"user_id": [key[0] for key in keys], "course_id": [key[1] for key in keys]}
-    for row in await connection.execute(_COURSE_LEVELS, params):
-        found[row.ordinal - 1][row.level_id] = (row.best_marks, row.completed)
-    return found
-
-
 async def read_catalog(connection: AsyncConnection, attempts: int, entries: int) -> Catalog:
-    """The metrics as they are now, and as many new ids as are asked for."""
+    """The metrics and amnesty days as they are now, and as many new ids as are asked for."""
     row = (await connection.execute(_CATALOG, {"attempts": attempts, "entries": entries})).one()
-    return Catalog(orjson.loads(row.windows), list(row.attempts), list(row.entries))
+    return Catalog(
+        orjson.loads(row.windows), list(row.attempts), list(row.entries), runs_of(row.amnesty)
+    )

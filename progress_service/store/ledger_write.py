@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.domain.ledger import Credit, Moment
 from progress_service.domain.request import RequestKind
 from progress_service.domain.submission import CourseState, LevelState
+from progress_service.store.admin_actions import ACTIONS, INSERT, AdminAction
 from progress_service.store.rows import RowSet
 
 XP_DELTA = 1
@@ -38,6 +39,7 @@ _ATTEMPTS = RowSet(
         "marks": "bigint",
         "time_spent_ms": "bigint",
         "without_xp": "boolean",
+        "passed": "boolean",
         "occurred_time": "timestamptz",
     },
 )
@@ -62,6 +64,7 @@ _LEVEL_PROGRESS = RowSet(
         "time_spent_ms": "bigint",
         "complete_time": "timestamptz",
         "xp_earned": "bigint",
+        "best_ratio": "double precision",
     },
 )
 _COURSE_PROGRESS = RowSet(
@@ -75,7 +78,9 @@ _COURSE_PROGRESS = RowSet(
         "last_attempt_time": "timestamptz",
     },
 )
-_LEVEL_REWARDS = RowSet("level_rewards", {"user_id": "id", "level_id": "id"})
+_LEVEL_REWARDS = RowSet(
+    "level_rewards", {"user_id": "id", "level_id": "id", "attempt_id": "bigint"}
+)
 _REFERENCES = RowSet(
     "award_references",
     {"user_id": "id", "metric": "id", "source": "id", "reference": "text", "entry_id": "bigint"},
@@ -104,8 +109,7 @@ _ENTRIES = RowSet(
 _ACTIVE = RowSet("active", {"user_id": "id", "day": "date"})
 
 # Cost: one index insertion per row and index; a submission writes about 12 rows.
-_WRITE = text(
-    f"""
+_WRITE = f"""
     WITH entries AS MATERIALIZED (
         SELECT {_ENTRIES.names}, ordinal FROM {_ENTRIES.source}
     ), new_attempts AS (
@@ -119,7 +123,7 @@ _WRITE = text(
         ON CONFLICT (user_id, course_id, level_id) DO UPDATE SET
             best_marks = EXCLUDED.best_marks, attempts = EXCLUDED.attempts,
             time_spent_ms = EXCLUDED.time_spent_ms, complete_time = EXCLUDED.complete_time,
-            xp_earned = EXCLUDED.xp_earned
+            xp_earned = EXCLUDED.xp_earned, best_ratio = EXCLUDED.best_ratio
     ), new_course_progress AS (
         INSERT INTO course_progress ({_COURSE_PROGRESS.names})
         SELECT {_COURSE_PROGRESS.names} FROM {_COURSE_PROGRESS.source}
@@ -144,14 +148,15 @@ _WRITE = text(
     ), new_days AS (
         UPDATE users SET active_days = active_days + datemultirange(daterange(day, day, '[]'))
         FROM {_ACTIVE.source} WHERE users.user_id = active_rows.user_id
-    )
+    ){{more}}
     INSERT INTO unnumbered_changes (kind, user_id, entry_id, metric, amount, source, course_id,
                                     occurred_time, occurred_date, windows)
     SELECT {XP_DELTA}, user_id, entry_id, metric, amount, source, course_id,
            occurred_time, occurred_date, windows
     FROM entries ORDER BY ordinal
-    """
-)
+"""
+_WRITE_COMMANDS = text(_WRITE.format(more=""))
+_WRITE_ADMINISTRATIVE = text(_WRITE.format(more=f", new_actions AS ({INSERT})"))
 
 
 class EntryIds(NamedTuple):
@@ -177,6 +182,7 @@ class Batch:
     references: list[tuple[Any, ...]] = field(default_factory=list)
     entries: list[tuple[Any, ...]] = field(default_factory=list)
     active_days: list[tuple[Any, ...]] = field(default_factory=list)
+    actions: list[AdminAction] = field(default_factory=list)
 
     def add_key(
         self, user_id: str, request_id: str, kind: RequestKind, print_: bytes, answer: object
@@ -197,6 +203,7 @@ class Batch:
                 state.time_spent_ms,
                 state.complete_time,
                 state.xp_earned,
+                state.best_ratio,
             )
         )
 
@@ -233,7 +240,7 @@ class Batch:
 
     async def write(self, connection: AsyncConnection) -> None:
         """Writes every row; the caller holds the rows of all users in it."""
-        if not self.keys:
+        if not (self.keys or self.entries):
             return
         params: dict[str, Any] = {}
         for rows, shape in (
@@ -247,4 +254,8 @@ class Batch:
             (self.active_days, _ACTIVE),
         ):
             params |= shape.params(rows)
-        await connection.execute(_WRITE, params)
+        if self.actions:
+            params |= ACTIONS.params(self.actions)
+            await connection.execute(_WRITE_ADMINISTRATIVE, params)
+        else:
+            await connection.execute(_WRITE_COMMANDS, params)

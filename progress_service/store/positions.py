@@ -17,6 +17,14 @@ _VALID = text(
                        (SELECT head_sequence FROM history)) AS last
        FROM tenures t WHERE t.epoch = :epoch"""
 )
+# The tenure that numbered it is the last one that began below it: answered the same for good.
+# Index: changes_change.
+_CHANGE = text(
+    """SELECT c.sequence,
+              (SELECT t.epoch FROM tenures t WHERE t.after_sequence < c.sequence
+               ORDER BY t.tenure DESC LIMIT 1) AS epoch
+       FROM changes c WHERE c.change_id = :change_id"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,12 @@ async def read_head(connection: AsyncConnection) -> Head:
     row = (await connection.execute(_HEAD)).one()
     epoch = str(row.epoch) if row.epoch else ""
     return Head(Position(epoch, row.head_sequence), row.head_time)
+
+
+async def find_change(connection: AsyncConnection, change_id: int) -> Position | None:
+    """Where a change that was queued under this id stands; None while it has no number."""
+    row = (await connection.execute(_CHANGE, {"change_id": change_id})).one_or_none()
+    return Position(str(row.epoch), row.sequence) if row else None
 
 
 async def check_position(connection: AsyncConnection, position: Position) -> None:

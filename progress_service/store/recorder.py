@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.domain.streak import civil_day, current_streak, with_day
+from progress_service.domain.streak import Run, civil_day, streak_of, with_day
 from progress_service.domain.submission import Submission
-from progress_service.store import learner_read
+from progress_service.store import evaluations, learner_read
 from progress_service.store.answers import add_award, add_submission
 from progress_service.store.courses import CourseCache
 from progress_service.store.judging import Judged, Judging
@@ -26,10 +26,10 @@ from shared.errors import Unavailable
 class Recorder:
     """Records groups of commands; one per process."""
 
-    def __init__(self, zone: ZoneInfo, clock: Callable[[], datetime]) -> None:
+    def __init__(self, zone: ZoneInfo, clock: Callable[[], datetime], courses: CourseCache) -> None:
         self._zone = zone
         self._clock = clock
-        self._cache = CourseCache()
+        self._cache = courses
 
     async def record(
         self,
@@ -58,7 +58,7 @@ class Recorder:
         held = await learner_read.read_users(judging.connection, others) if others else {}
         for index, command in enumerate(judging.commands):
             if command.user_id in held:
-                judging.outcomes.setdefault(index, _user_busy(command.user_id))
+                judging.outcomes.setdefault(index, user_busy(command.user_id))
         return learners
 
     async def _write(self, judging: Judging, judged: Sequence[Judged]) -> None:
@@ -81,28 +81,39 @@ class Recorder:
                     actor=command.actor,
                 )
                 batch.add_entry(command.user_id, entry.credit, one.moment, ids)
-            streak = self._add_active_day(batch, one, judging.now)
             if isinstance(command, Submission):
+                runs = self._add_active_day(batch, one)
+                streak = self._streak_days(judging, one.learner, runs)
                 answer = add_submission(batch, command, one, attempt_id or 0, streak)
             else:
+                if entries:
+                    self._add_active_day(batch, one)
                 answer = add_award(batch, command, one.found, entries)
             batch.add_key(
                 command.user_id, command.request_id, command.kind, command.fingerprint(), answer
             )
             judging.outcomes[one.index] = Recorded(answer, replayed=False, credited=tuple(entries))
+        anew = [one.found.evaluation for one in judged if one.found.evaluation is not None]
+        await evaluations.complete(judging.connection, anew)
         await batch.write(judging.connection)
 
-    def _add_active_day(self, batch: Batch, one: Judged, now: datetime) -> int:
-        """Marks the learner's civil day as active; the streak as it is then."""
-        zone = zone_of(one.learner.time_zone, self._zone)
+    def _add_active_day(self, batch: Batch, one: Judged) -> tuple[Run, ...]:
+        """Marks the day, in the zone that the learner had then; the active days with it."""
+        learner = one.learner
+        zone = zone_of(learner.zone_at(one.moment.time), self._zone)
         day = civil_day(one.moment.time, zone)
-        runs = with_day(one.learner.runs, day)
-        if runs is not one.learner.runs:
-            batch.active_days.append((one.learner.user_id, day))
-        return current_streak(runs, civil_day(now, zone))
+        runs = with_day(learner.runs, day)
+        if runs is not learner.runs:
+            batch.active_days.append((learner.user_id, day))
+        return runs
+
+    def _streak_days(self, judging: Judging, learner: Learner, runs: tuple[Run, ...]) -> int:
+        today = civil_day(judging.now, zone_of(learner.time_zone, self._zone))
+        return streak_of(runs, judging.catalog.amnesty, learner.grants, today).days
 
 
-def _user_busy(user_id: str) -> Unavailable:
+def user_busy(user_id: str) -> Unavailable:
+    """Another transaction holds the user's row, and has for a while."""
     return Unavailable(
         "USER_BUSY",
         "Another transaction holds the user; retry it.",

@@ -1,88 +1,104 @@
 """Cancelling a ledger entry by another entry, at most once."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.domain.ledger import Credit, Moment
-from progress_service.domain.request import RequestKind, fingerprint, same_request
-from progress_service.store import learner_read
+from progress_service.domain import bounds
+from progress_service.domain.correction import Correction
+from progress_service.domain.ledger import LEVEL_SOURCE, XP, Credit, Moment
+from progress_service.domain.request import same_request
+from progress_service.store import active_days, learner_read
+from progress_service.store.admin_actions import AdminAction
 from progress_service.store.learner_read import Ask
 from progress_service.store.ledger_write import Batch, EntryIds
 from progress_service.store.outcomes import Credited, Recorded
 from shared.errors import FailedPrecondition, NotFound
 
+_METHOD = "laurel.progress.v1.ProgressService/RevokeXp"
+
 _ENTRY = text("SELECT * FROM xp_entries WHERE entry_id = :entry_id")
 _REVOKED_BY = text("SELECT entry_id FROM xp_entries WHERE revokes_entry_id = :entry_id")
+# The level stays completed: only what it paid is less.
+_LESS_XP = text(
+    """UPDATE level_progress SET xp_earned = greatest(0, xp_earned - :amount)
+       WHERE user_id = :user_id AND course_id = :course_id AND level_id = :level_id"""
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """A request to cancel an entry."""
+class Cancelling(NamedTuple):
+    """Who cancels an entry and why; `attempt_id`: the attempt whose withdrawal does."""
 
-    entry_id: int
-    reason: str
-    request_id: str
-    actor: str = ""
-
-    def fingerprint(self) -> bytes:
-        """Stands for the contents: all fields but the request id."""
-        return fingerprint(self.entry_id, self.reason)
+    correction: Correction
+    attempt_id: int | None = None
 
 
-async def revoke(connection: AsyncConnection, revocation: Revocation) -> Recorded:
+async def revoke(
+    connection: AsyncConnection, correction: Correction, deployment: ZoneInfo
+) -> Recorded:
     """Writes the cancelling entry, total and change; answers `entry_id` and `total`.
 
-    The entry counts in the windows of the one that it cancels. Raises NotFound
-    (ENTRY_NOT_FOUND), FailedPrecondition (ENTRY_ALREADY_REVOKED, ENTRY_IS_REVOCATION),
-    Conflict (REQUEST_ID_REUSED).
+    The entry counts in the windows of the one that it cancels. A day that only a cancelled
+    award made active is so no more. Raises NotFound (ENTRY_NOT_FOUND), FailedPrecondition
+    (ENTRY_ALREADY_REVOKED, ENTRY_IS_REVOCATION), Conflict (REQUEST_ID_REUSED).
     """
-    key = {"entry_id": revocation.entry_id}
-    entry = (await connection.execute(_ENTRY, key)).one_or_none()
-    if entry is None:
-        raise NotFound(
-            "ENTRY_NOT_FOUND", "No such entry.", metadata={"entry_id": str(revocation.entry_id)}
-        )
-    await learner_read.lock_users(connection, [entry.user_id])
-    ask = Ask(user_id=entry.user_id, request_id=revocation.request_id)
+    user_id = (await _entry(connection, correction.target_id)).user_id
+    await learner_read.lock_users(connection, [user_id])
+    # Again: until now the user could be erased, and the entry go by a pseudonym.
+    entry = await _entry(connection, correction.target_id)
+    ask = Ask(user_id=user_id, request_id=correction.request_id)
     found = (await learner_read.read_states(connection, [ask]))[0]
     if found.answered is not None:
         earlier = same_request(
-            found.answered,
-            RequestKind.REVOCATION,
-            revocation.fingerprint(),
-            revocation.request_id,
+            found.answered, correction.kind, correction.fingerprint(), correction.request_id
         )
         return Recorded(earlier, replayed=True)
     await _check_revocable(connection, entry)
-    ids = (await learner_read.read_catalog(connection, attempts=0, entries=1)).entry_ids
-    credit = _cancelling(entry, found.totals.get(entry.metric, 0))
-    answer = {"entry_id": str(ids[0]), "total": credit.total_after}
     batch = Batch()
-    batch.add_entry(
-        entry.user_id,
-        credit,
-        Moment(entry.occurred_time, entry.occurred_date),
-        EntryIds(
-            ids[0],
-            entry.windows,
-            revokes_entry_id=entry.entry_id,
-            reason=revocation.reason,
-            actor=revocation.actor,
-        ),
-    )
-    batch.add_key(
-        entry.user_id,
-        revocation.request_id,
-        RequestKind.REVOCATION,
-        revocation.fingerprint(),
-        answer,
-    )
+    entry_id = (await learner_read.read_catalog(connection, attempts=0, entries=1)).entry_ids[0]
+    total = found.totals.get(entry.metric, 0)
+    credited = cancel(batch, entry, entry_id, total, Cancelling(correction))
+    answer = {"entry_id": str(entry_id), "total": credited.credit.total_after}
+    batch.add_key(user_id, correction.request_id, correction.kind, correction.fingerprint(), answer)
+    detail = f"entry {entry.entry_id}, {-entry.amount:+} {entry.metric}: {correction.reason}"
+    batch.actions.append(AdminAction(_METHOD, correction.actor, user_id, detail))
     await batch.write(connection)
-    credited = Credited(entry.user_id, ids[0], credit, revocation.request_id)
+    await _follow(connection, entry, deployment)
     return Recorded(answer, replayed=False, credited=(credited,))
+
+
+def cancel(batch: Batch, entry: Any, entry_id: int, total_before: int, by: Cancelling) -> Credited:
+    """Adds the entry that cancels `entry`, a row of the ledger, where that one counted."""
+    correction = by.correction
+    credit = Credit(
+        metric=entry.metric,
+        amount=-entry.amount,
+        source=entry.source,
+        total_before=total_before,
+        reference=entry.reference,
+        course_id=entry.course_id,
+        level_id=entry.level_id,
+    )
+    ids = EntryIds(
+        entry_id,
+        entry.windows,
+        attempt_id=by.attempt_id,
+        revokes_entry_id=entry.entry_id,
+        reason=correction.reason,
+        actor=correction.actor,
+    )
+    moment = Moment(entry.occurred_time, entry.occurred_date)
+    batch.add_entry(entry.user_id, credit, moment, ids)
+    return Credited(entry.user_id, entry_id, credit, correction.request_id)
+
+
+async def _entry(connection: AsyncConnection, entry_id: int) -> Any:
+    entry = (await connection.execute(_ENTRY, {"entry_id": entry_id})).one_or_none()
+    if entry is None or not bounds.is_id(entry.user_id):
+        raise NotFound("ENTRY_NOT_FOUND", "No such entry.", metadata={"entry_id": str(entry_id)})
+    return entry
 
 
 async def _check_revocable(connection: AsyncConnection, entry: Any) -> None:
@@ -102,13 +118,15 @@ async def _check_revocable(connection: AsyncConnection, entry: Any) -> None:
         )
 
 
-def _cancelling(entry: Any, total_before: int) -> Credit:
-    return Credit(
-        metric=entry.metric,
-        amount=-entry.amount,
-        source=entry.source,
-        total_before=total_before,
-        reference=entry.reference,
-        course_id=entry.course_id,
-        level_id=entry.level_id,
-    )
+async def _follow(connection: AsyncConnection, entry: Any, deployment: ZoneInfo) -> None:
+    """What hangs on a cancelled entry, beside totals and boards."""
+    if entry.source != LEVEL_SOURCE:
+        await active_days.recompute(connection, [entry.user_id], deployment)
+    elif entry.metric == XP:
+        params = {
+            "user_id": entry.user_id,
+            "course_id": entry.course_id,
+            "level_id": entry.level_id,
+            "amount": entry.amount,
+        }
+        await connection.execute(_LESS_XP, params)

@@ -18,6 +18,8 @@ _LITERALS: Mapping[str, Callable[[Any], str]] = {
     "smallint": str,
     "integer": str,
     "bigint": str,
+    # The shortest text that reads back as the same double, in PostgreSQL too.
+    "double precision": repr,
     "boolean": str,
     "date": str,
     "text": _quoted,

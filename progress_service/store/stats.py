@@ -9,36 +9,76 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.ledger import XP
 from progress_service.domain.streak import Run
-from progress_service.store.learner_read import runs_of
-from progress_service.store.ledger_write import XP_DELTA
+from progress_service.store import amnesty
+from progress_service.store.learner_read import Learner, read_users
+from progress_service.store.ledger_write import USER_ERASURE, WINDOW_RESET, XP_DELTA
 from progress_service.store.positions import Head, read_head
-from shared.periods import Window, period_of, periods_of
+from shared.periods import Window, periods_of
 
 _USER = text(
-    """SELECT u.time_zone, u.active_days,
-              greatest(u.update_time,
+    """SELECT greatest(u.update_time,
                        (SELECT a.create_time FROM attempts a WHERE a.user_id = u.user_id
                         ORDER BY a.attempt_id DESC LIMIT 1),
                        (SELECT e.create_time FROM xp_entries e WHERE e.user_id = u.user_id
                         ORDER BY e.entry_id DESC LIMIT 1)) AS update_time,
-              (SELECT count(*) FROM level_progress p
-               WHERE p.user_id = u.user_id AND p.complete_time IS NOT NULL) AS levels_completed
+              (SELECT coalesce(sum(c.levels_completed), 0) FROM course_progress c
+               WHERE c.user_id = u.user_id) AS levels_completed
        FROM users u WHERE u.user_id = :user_id"""
 )
+_CURRENT = """unnest(CAST(:windows AS smallint[]), CAST(:periods AS text[]))
+              AS p (board_window, period)"""
 # Cost: five primary-key look-ups for each metric of the catalog.
 _STANDINGS = text(
-    """SELECT b.metric, b.board_window, s.score
-       FROM metrics m
-       CROSS JOIN unnest(CAST(:windows AS smallint[]), CAST(:periods AS text[]))
-            AS p (board_window, period)
-       JOIN boards b ON b.metric = m.metric AND b.course_id = ''
-                    AND b.board_window = p.board_window AND b.period = p.period
-       JOIN standings s ON s.board_id = b.board_id AND s.user_id = :user_id"""
+    f"""SELECT b.metric, b.board_window, s.score
+        FROM metrics m
+        CROSS JOIN {_CURRENT}
+        JOIN boards b ON b.metric = m.metric AND b.course_id = ''
+                     AND b.board_window = p.board_window AND b.period = p.period
+        JOIN standings s ON s.board_id = b.board_id AND s.user_id = :user_id"""
 )
+# What the boards will hold of the user's own changes that have no number yet, as the sequencer
+# will fold them: not what a reset that waits too, or the erasure of who had the id before, comes
+# after; nor, on a board that was or will be reset, what cancels an entry from before that.
+# `restarts`: such a reset or erasure waits, so the present score is not part of the sum.
+# Cost: the user's waiting changes, and those that concern no user. Index:
+# unnumbered_changes_user, and of an entry that is cancelled changes_entry.
 _UNNUMBERED = text(
-    f"""SELECT metric, occurred_date, windows, sum(amount)::bigint AS amount
-        FROM unnumbered_changes WHERE user_id = :user_id AND kind = {XP_DELTA}
-        GROUP BY metric, occurred_date, windows"""
+    f"""
+    WITH waiting AS MATERIALIZED (
+        SELECT * FROM unnumbered_changes WHERE user_id IN (:user_id, '')
+    ), restart AS (
+        SELECT w.metric, p.board_window, max(w.change_id) AS change_id
+        FROM waiting w JOIN {_CURRENT} USING (board_window, period)
+        WHERE w.kind = {WINDOW_RESET} AND w.course_id = ''
+        GROUP BY w.metric, p.board_window
+        UNION ALL
+        SELECT m.metric, p.board_window, w.change_id
+        FROM waiting w CROSS JOIN metrics m CROSS JOIN {_CURRENT}
+        WHERE w.kind = {USER_ERASURE}
+    ), restarted AS (
+        SELECT metric, board_window, max(change_id) AS change_id FROM restart GROUP BY 1, 2
+    ), counted AS (
+        SELECT w.metric, p.board_window, w.amount
+        FROM waiting w
+        CROSS JOIN LATERAL board_periods(w.occurred_date, w.windows) h
+        JOIN {_CURRENT} ON p.board_window = h.board_window AND p.period = h.period
+        LEFT JOIN restarted r ON r.metric = w.metric AND r.board_window = p.board_window
+        LEFT JOIN boards b ON w.amount < 0 AND b.metric = w.metric AND b.course_id = ''
+                          AND b.board_window = p.board_window AND b.period = p.period
+        LEFT JOIN xp_entries e ON w.amount < 0 AND e.entry_id = w.entry_id
+        LEFT JOIN changes c ON c.entry_id = e.revokes_entry_id
+        LEFT JOIN waiting q ON q.entry_id = e.revokes_entry_id
+        WHERE w.kind = {XP_DELTA}
+          AND coalesce(w.change_id > r.change_id, true)
+          AND coalesce(coalesce(c.change_id, q.change_id) > r.change_id, true)
+          AND coalesce(c.sequence > b.reset_sequence, true)
+    )
+    SELECT metric, board_window, false AS restarts, sum(amount)::bigint AS amount
+    FROM counted GROUP BY metric, board_window
+    UNION ALL
+    SELECT metric, board_window, true, 0 FROM restarted
+    ORDER BY restarts DESC
+    """
 )
 
 
@@ -46,8 +86,8 @@ _UNNUMBERED = text(
 class UserStats:
     """`totals`: per metric and window; `head`: the history that is in them, at least."""
 
-    time_zone: str
-    runs: tuple[Run, ...]
+    learner: Learner
+    amnesty: tuple[Run, ...]
     levels_completed: int
     update_time: datetime
     totals: Mapping[str, Mapping[Window, int]]
@@ -56,9 +96,10 @@ class UserStats:
 
 async def load(connection: AsyncConnection, user_id: str, today: date) -> UserStats | None:
     """The user's totals in the periods that hold `today`, from one snapshot; None: no user."""
-    user = (await connection.execute(_USER, {"user_id": user_id})).one_or_none()
-    if user is None:
+    learner = (await read_users(connection, [user_id])).get(user_id)
+    if learner is None:
         return None
+    user = (await connection.execute(_USER, {"user_id": user_id})).one()
     current = periods_of(today)
     totals: dict[str, dict[Window, int]] = {XP: {}}
     params = {
@@ -68,15 +109,15 @@ async def load(connection: AsyncConnection, user_id: str, today: date) -> UserSt
     }
     for row in await connection.execute(_STANDINGS, params):
         totals.setdefault(row.metric, {})[Window(row.board_window)] = row.score
-    for row in await connection.execute(_UNNUMBERED, {"user_id": user_id}):
+    for row in await connection.execute(_UNNUMBERED, params):
+        if row.restarts and row.metric not in totals:
+            continue
         scores = totals.setdefault(row.metric, {})
-        for window, period in current:
-            kept = row.windows == 0 or row.windows & (1 << window)
-            if kept and period_of(window, row.occurred_date) == period:
-                scores[window] = scores.get(window, 0) + row.amount
+        window = Window(row.board_window)
+        scores[window] = 0 if row.restarts else scores.get(window, 0) + row.amount
     return UserStats(
-        time_zone=user.time_zone,
-        runs=runs_of(user.active_days),
+        learner=learner,
+        amnesty=await amnesty.load_runs(connection),
         levels_completed=user.levels_completed,
         update_time=user.update_time,
         totals=totals,

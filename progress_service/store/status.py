@@ -8,10 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.store.positions import Head, read_head
 
 # Large tables are estimated from the catalog: counting a hundred million rows is no status.
+# Erased users' rows stay, by names from '~' on.
 _COUNTS = text(
     """SELECT (SELECT count(*) FROM unnumbered_changes) AS unnumbered,
-              CASE WHEN u.reltuples > 1e6 THEN u.reltuples::bigint
-                   ELSE (SELECT count(*) FROM users) END AS users,
+              CASE WHEN u.reltuples > 1e6
+                   THEN u.reltuples::bigint - (SELECT count(*) FROM users WHERE user_id >= '~')
+                   ELSE (SELECT count(*) FROM users WHERE user_id < '~') END AS users,
               CASE WHEN e.reltuples > 1e6 THEN e.reltuples::bigint
                    ELSE (SELECT count(*) FROM xp_entries) END AS entries
        FROM pg_class u, pg_class e

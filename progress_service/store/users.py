@@ -1,13 +1,20 @@
 """Profiles as they are now; each visible edit is also a change of the history."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from progress_service.domain.bounds import MAX_ZONE_CHANGES
 from progress_service.domain.user import User
+from progress_service.store import active_days
 from progress_service.store.ledger_write import PROFILE_CHANGE
 from progress_service.store.rows import RowSet
+from shared.errors import FailedPrecondition
 
 _USERS = RowSet(
     "users",
@@ -20,7 +27,8 @@ _USERS = RowSet(
     },
 )
 # Creates or edits in the order in which users are locked; a profile that is equal stays as it
-# is and is no change.
+# is and is no change. Moments in earlier_zones are texts of one length, so they compare as times
+# do, and never go back, whichever replica's clock they are from. Rows: whose zone changed.
 _PUT = text(
     f"""
     WITH put AS (
@@ -28,36 +36,82 @@ _PUT = text(
         SELECT {_USERS.names} FROM {_USERS.source} ORDER BY user_id COLLATE "C"
         ON CONFLICT (user_id) DO UPDATE SET
             display_name = EXCLUDED.display_name, avatar_url = EXCLUDED.avatar_url,
-            time_zone = EXCLUDED.time_zone, hidden = EXCLUDED.hidden, update_time = now()
+            time_zone = EXCLUDED.time_zone, hidden = EXCLUDED.hidden, update_time = now(),
+            earlier_zones = CASE users.time_zone WHEN EXCLUDED.time_zone THEN users.earlier_zones
+                ELSE users.earlier_zones || jsonb_build_array(jsonb_build_array(
+                    greatest(CAST(:now AS text) COLLATE "C", users.earlier_zones -> -1 ->> 0),
+                    users.time_zone)) END
         WHERE (users.display_name, users.avatar_url, users.time_zone, users.hidden)
             IS DISTINCT FROM (EXCLUDED.display_name, EXCLUDED.avatar_url, EXCLUDED.time_zone,
                               EXCLUDED.hidden)
-        RETURNING user_id, display_name, avatar_url, hidden
+        RETURNING user_id, display_name, avatar_url, hidden, earlier_zones
+    ), changes AS (
+        INSERT INTO unnumbered_changes (kind, user_id, display_name, avatar_url, hidden)
+        SELECT {PROFILE_CHANGE}, user_id, display_name, avatar_url, hidden FROM put
+        ORDER BY user_id
     )
-    INSERT INTO unnumbered_changes (kind, user_id, display_name, avatar_url, hidden)
-    SELECT {PROFILE_CHANGE}, user_id, display_name, avatar_url, hidden FROM put ORDER BY user_id
+    SELECT user_id, jsonb_array_length(earlier_zones) AS zone_changes FROM put
+    WHERE earlier_zones -> -1 ->> 0 >= CAST(:now AS text) COLLATE "C"
     """
 )
 _COLUMNS = "user_id, display_name, avatar_url, time_zone, hidden"
 _GET = text(f"SELECT {_COLUMNS} FROM users WHERE user_id = :user_id")
-# Index: the primary key, or users_display_name for a prefix of the name.
-_LIST = text(
-    f"""SELECT {_COLUMNS} FROM users
-        WHERE user_id > :after
-          AND (:prefix = '' OR starts_with(user_id, :prefix)
-               OR lower(display_name) LIKE lower(:pattern) ESCAPE '!')
+# '~' comes after every character of an id: the pseudonyms of erased users are left out.
+_NAMED = "user_id > :after AND user_id < '~'"
+# Index: the primary key.
+_LIST = text(f"SELECT {_COLUMNS} FROM users WHERE {_NAMED} ORDER BY user_id LIMIT :limit")
+# A user whose id and name both match is in both parts, once in their union. Index: the primary
+# key for the first part; users_display_name for the second, or the primary key when a name
+# matches so often that a page is soon full.
+_LIST_PREFIX = text(
+    f"""(SELECT {_COLUMNS} FROM users
+         WHERE {_NAMED} AND user_id >= :prefix AND user_id < :prefix_end
+         ORDER BY user_id LIMIT :limit)
+        UNION
+        (SELECT {_COLUMNS} FROM users
+         WHERE {_NAMED} AND lower(display_name) LIKE lower(:pattern) ESCAPE '!'
+         ORDER BY user_id LIMIT :limit)
         ORDER BY user_id LIMIT :limit"""
 )
 
 
-async def put(connection: AsyncConnection, users: Sequence[User]) -> None:
-    """Creates or replaces profiles; of two with one id the later one counts."""
-    latest = {user.user_id: user for user in users}
-    rows = [
-        (user.user_id, user.display_name, user.avatar_url, user.time_zone, user.hidden)
-        for user in latest.values()
-    ]
-    await connection.execute(_PUT, _USERS.params(rows))
+@dataclass(frozen=True)
+class Profiles:
+    """Writes profiles; `zone` is the deployment's."""
+
+    zone: ZoneInfo
+    clock: Callable[[], datetime]
+
+    async def put(self, connection: AsyncConnection, users: Sequence[User]) -> None:
+        """Creates or replaces profiles; of two with one id the later one counts.
+
+        Another time zone holds from now on: active days before keep the zone that they had.
+        Raises FailedPrecondition (TOO_MANY_TIME_ZONES).
+        """
+        latest = {user.user_id: user for user in users}
+        rows = [
+            (user.user_id, user.display_name, user.avatar_url, user.time_zone, user.hidden)
+            for user in latest.values()
+        ]
+        now = self.clock()
+        stamp = now.astimezone(UTC).isoformat(timespec="microseconds")
+        moved = (await connection.execute(_PUT, _USERS.params(rows) | {"now": stamp})).all()
+        for user_id, changes in moved:
+            if changes > MAX_ZONE_CHANGES:
+                raise too_many_time_zones(user_id)
+        # A clock may run ahead, and this write may have waited for one that is later.
+        await active_days.recompute_since(
+            connection, [user_id for user_id, _ in moved], now, self.zone
+        )
+
+
+def too_many_time_zones(user_id: str) -> FailedPrecondition:
+    """The user has had so many that no further one is taken."""
+    return FailedPrecondition(
+        "TOO_MANY_TIME_ZONES",
+        f"The user's time zone changed {MAX_ZONE_CHANGES} times before.",
+        metadata={"user_id": user_id},
+    )
 
 
 async def get(connection: AsyncConnection, user_id: str) -> User | None:
@@ -68,6 +122,10 @@ async def get(connection: AsyncConnection, user_id: str) -> User | None:
 
 async def load_page(connection: AsyncConnection, prefix: str, after: str, limit: int) -> list[User]:
     """Users by id after `after` whose id, or name in any case, starts with `prefix`."""
+    params: dict[str, Any] = {"after": after, "limit": limit}
+    if not prefix:
+        return [User(*row) for row in await connection.execute(_LIST, params)]
     escaped = prefix.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    params = {"prefix": prefix, "pattern": escaped + "%", "after": after, "limit": limit}
-    return [User(*row) for row in await connection.execute(_LIST, params)]
+    # Ids are ASCII: every id that starts with the prefix comes before this.
+    params |= {"prefix": prefix, "prefix_end": prefix + "\x7f", "pattern": escaped + "%"}
+    return [User(*row) for row in await connection.execute(_LIST_PREFIX, params)]

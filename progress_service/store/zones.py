@@ -1,9 +1,13 @@
 """The civil time of a user."""
 
+from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import orjson
 import structlog
+
+from progress_service.domain.zone import ZoneChange
 
 log = structlog.get_logger(__name__)
 
@@ -13,6 +17,13 @@ def zone_of(name: str, deployment: ZoneInfo) -> ZoneInfo:
     come and go with the time zone data, and a replica may have another release of it.
     """
     return (_known(name) if name else None) or deployment
+
+
+def changes_of(document: str) -> tuple[ZoneChange, ...]:
+    """The column earlier_zones."""
+    return tuple(
+        ZoneChange(datetime.fromisoformat(until), name) for until, name in orjson.loads(document)
+    )
 
 
 @lru_cache(maxsize=1024)

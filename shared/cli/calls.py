@@ -19,6 +19,7 @@ from shared.status import error_from_rpc
 CALL_TIMEOUT_S = 10.0
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 
 T = TypeVar("T")
 
@@ -37,6 +38,8 @@ class CommandError(Exception):
     `status` is the gRPC status ("" when no call failed), `reason` the stable reason of a typed
     error ("" when the answer had none).
     """
+
+    exit_status = EXIT_FAILED
 
     def __init__(self, message: str, *, status: str = "", reason: str = "") -> None:
         super().__init__(message)
@@ -80,14 +83,14 @@ def failure(error: aio.AioRpcError, peer: Peer) -> CommandError:
 
 
 def run_command(work: Coroutine[object, object, T]) -> T:
-    """Run a command's coroutine; if it fails, say why on stderr and exit with status 1."""
+    """Run a command's coroutine; if it fails, say why on stderr and exit with its status."""
     try:
         return asyncio.run(work)
     except CommandError as error:
-        fail(error.line())
+        fail(error.line(), error.exit_status)
 
 
-def fail(line: str) -> NoReturn:
-    """Say in one line why the command failed, and exit with status 1."""
+def fail(line: str, exit_status: int = EXIT_FAILED) -> NoReturn:
+    """Say in one line why the command failed, and exit."""
     sys.stderr.write(f"laurel: {one_line(line)}\n")
-    raise typer.Exit(EXIT_FAILED)
+    raise typer.Exit(exit_status)

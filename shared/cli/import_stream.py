@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from grpc import StatusCode, aio
 
 from shared.cli.calls import CommandError
-from shared.gen.laurel.progress.v1.admin_pb2 import (
-    ImportError as ImportProblem,
-)
 from shared.gen.laurel.progress.v1.admin_pb2 import (
     ImportProgressRequest,
     ImportProgressResponse,
@@ -29,72 +25,43 @@ ANSWER_TIMEOUT_S = 60.0
 TOTAL_TIMEOUT_S = 6 * 3600.0
 STATUS_TIMEOUT_S = 1.0
 STATUS_POLL_S = 0.01
-EXAMPLES = 3
 
 CUT_SHORT = "ProgressService ended the import before it was complete"
+AGAIN = (
+    "What was recorded stays, and running the same command again is safe: it replays what is "
+    "there and records the rest"
+)
 
 
-@dataclass
-class Rejection:
-    """What was refused for one reason: how often, and the first few."""
-
-    count: int = 0
-    examples: list[ImportProblem] = field(default_factory=list)
-
-
-@dataclass
-class ImportCounts:
-    """The running counts of an import, as the server last answered them."""
-
-    received: int = 0
-    recorded: int = 0
-    replayed: int = 0
-    rejected: int = 0
-    xp_credited: int = 0
-    elapsed_s: float = 0.0
-    rejections: dict[str, Rejection] = field(default_factory=dict)
-
-    @property
-    def per_second(self) -> float:
-        """Attempts answered in a second, over the whole import."""
-        return self.received / self.elapsed_s if self.elapsed_s > 0 else 0.0
-
-    @property
-    def unlisted(self) -> int:
-        """Rejected rows that the server counted, but had no room to name."""
-        return self.rejected - sum(each.count for each in self.rejections.values())
-
-    def take(self, answer: ImportProgressResponse) -> None:
-        """Add one answer."""
-        self.received = answer.received
-        self.recorded = answer.recorded
-        self.replayed = answer.replayed
-        self.rejected = answer.rejected
-        self.xp_credited = answer.xp_credited
-        for problem in answer.errors:
-            rejection = self.rejections.setdefault(problem.reason, Rejection())
-            rejection.count += 1
-            if len(rejection.examples) < EXAMPLES:
-                rejection.examples.append(problem)
+@asynccontextmanager
+async def safe_again(*, dry_run: bool) -> AsyncIterator[None]:
+    """A CommandError in the block also says that the import can be run again."""
+    try:
+        yield
+    except CommandError as error:
+        if dry_run:
+            raise
+        message = f"{error.message}. {AGAIN}"
+        raise CommandError(message, status=error.status, reason=error.reason) from error
 
 
 class ImportStream:
     """One import under way. Nothing else may read from or write to its call."""
 
-    def __init__(self, channel: aio.Channel, report: Callable[[ImportCounts], None]) -> None:
+    def __init__(
+        self, channel: aio.Channel, take: Callable[[ImportProgressResponse], None]
+    ) -> None:
         self._call = ProgressAdminServiceStub(channel).ImportProgress(timeout=TOTAL_TIMEOUT_S)
         self._answers = aiter(self._call)
         self._ending = _Ending(self._call)
-        self._report = report
-        self._started = time.monotonic()
+        self._take = take
         self._unanswered = 0
-        self.counts = ImportCounts()
 
-    async def run(self, requests: Iterable[ImportProgressRequest]) -> ImportCounts:
-        """Send every request, have every one answered, and return the counts.
+    async def run(self, requests: Iterable[ImportProgressRequest]) -> None:
+        """Send every request, and have every one answered.
 
         Up to MAX_UNANSWERED requests are under way, so that the server has the next one while it
-        works, and memory stays flat. `report` is called after each answer. Raises what iterating
+        works, and memory stays flat. `take` is called with each answer. Raises what iterating
         `requests` raises, AioRpcError when the call fails, and CommandError when the server is
         silent for ANSWER_TIMEOUT_S or ends the stream with requests unanswered.
         """
@@ -111,7 +78,6 @@ class ImportStream:
             await self._raise_status()
         finally:
             self._call.cancel()
-        return self.counts
 
     async def _raise_status(self) -> NoReturn:
         """Raise why the call ended, once the answers that came before are taken."""
@@ -126,9 +92,7 @@ class ImportStream:
         except StopAsyncIteration:
             raise CommandError(CUT_SHORT) from None
         self._unanswered -= 1
-        self.counts.take(answer)
-        self.counts.elapsed_s = time.monotonic() - self._started
-        self._report(self.counts)
+        self._take(answer)
 
     async def _in_time(self, step: Awaitable[T]) -> T:
         try:

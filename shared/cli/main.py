@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from shared.cli import boards, import_oulad, status
+from shared.cli import backfill, boards, import_csv, import_oulad, status, verify
 from shared.cli.boards import WindowChoice
 from shared.cli.calls import EXIT_FAILED, Peer, fail, run_command
+from shared.cli.import_csv_columns import KINDS, KindName
 from shared.cli.oulad_messages import MAX_ITEMS
 from shared.cli.output import message_document, print_json, show
 from shared.settings import CommonSettings
@@ -131,6 +132,27 @@ def import_oulad_command(
         show(*import_oulad.counts_tables(counts, dry_run=dry_run))
 
 
+@import_app.command("csv", help=import_csv.HELP)
+def import_csv_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="- is stdin.")],
+    kind: Annotated[KindName, typer.Option(help="What a row is.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Have everything checked and nothing written.")
+    ] = False,
+    as_json: AsJson = False,
+    batch: Annotated[
+        int, typer.Option(min=1, max=MAX_ITEMS, metavar="N", help="Rows in a message.")
+    ] = 500,
+) -> None:
+    """Import rows of one kind; the help text is made of the columns."""
+    work = import_csv.import_csv(_progress(), file, KINDS[kind], batch=batch, dry_run=dry_run)
+    counts = run_command(work)
+    if as_json:
+        print_json(import_csv.counts_document(counts, dry_run=dry_run))
+    else:
+        show(*import_csv.counts_tables(counts, dry_run=dry_run))
+
+
 @app.command()
 def top(
     *,
@@ -168,6 +190,49 @@ def rank(
         print_json(message_document(answer))
     else:
         show(boards.rank_table(user, answer))
+
+
+@app.command("verify")
+def verify_command(as_json: AsJson = False) -> None:
+    """Check that totals and standings agree with the ledger, and progress with the attempts.
+
+    Everything is compared at one position, beside live traffic. The first mismatches are listed.
+    The figures with --json are Laurel's own, and plain numbers. Exit status: 0 everything agrees,
+    1 something does not, or it failed.
+    """
+    found = run_command(verify.verify(_progress()))
+    if as_json:
+        print_json(verify.findings_document(found))
+    else:
+        show(*verify.findings_tables(found))
+    if not found.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("backfill")
+def backfill_command(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only report; change nothing.")
+    ] = False,
+    credit_missing: Annotated[
+        bool,
+        typer.Option("--credit-missing", help="Also pay completions that lack their entry."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mend totals and standings that differ from the ledger.
+
+    The first totals that differed are listed. It may be cut and run again, and runs beside live
+    traffic. The figures with --json are Laurel's own, and plain numbers. Exit status: 0 done,
+    whatever was found; 1 failed. `laurel verify` tells whether anything differs.
+    """
+    work = backfill.backfill(_progress(), dry_run=dry_run, credit_missing=credit_missing)
+    changes = run_command(work)
+    if as_json:
+        print_json(backfill.changes_document(changes, dry_run=dry_run))
+    else:
+        show(*backfill.changes_tables(changes, dry_run=dry_run))
 
 
 @app.command("status")

@@ -7,8 +7,12 @@ from typing import NamedTuple
 from shared.channels import open_channel
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
-from shared.gen.laurel.progress.v1 import progress_pb2
-from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
+from shared.gen.laurel.progress.v1 import catalog_pb2, progress_pb2
+from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
+from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
+    ProgressServiceStub,
+    StandingsServiceStub,
+)
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.e2e.oulad_expected import BoardKey, Expected, Row
 
@@ -103,6 +107,51 @@ async def assert_boards(
     async with asyncio.TaskGroup() as group:
         for key in keys:
             group.create_task(check(key))
+
+
+async def read_learners(address: str) -> dict[tuple[str, str], tuple[int, int]]:
+    """By course and user the levels completed and the marks, of everyone with an attempt."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    async with open_channel(address) as channel:
+        courses = await CatalogServiceStub(channel).ListCourses(
+            catalog_pb2.ListCoursesRequest(page_size=PAGE_SIZE), timeout=CALL_TIMEOUT_S
+        )
+        stub = ProgressServiceStub(channel)
+        for course in courses.courses:
+            request = progress_pb2.ListCourseProgressRequest(
+                course_id=course.course_id, page_size=PAGE_SIZE
+            )
+            while True:
+                page = await stub.ListCourseProgress(request, timeout=CALL_TIMEOUT_S)
+                for one in page.learners:
+                    key = (course.course_id, one.user_id)
+                    found[key] = (one.course.levels_completed, one.course.marks)
+                request.page_token = page.next_page_token
+                if not request.page_token:
+                    break
+    return found
+
+
+async def read_levels(
+    address: str, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, tuple[int, bool, int]]]:
+    """Of each course and user, by level tried: best marks, whether completed, attempts."""
+    found = {}
+    async with open_channel(address) as channel:
+        stub = ProgressServiceStub(channel)
+        for course_id, user_id in keys:
+            request = progress_pb2.GetCourseProgressRequest(course_id=course_id, user_id=user_id)
+            answer = await stub.GetCourseProgress(request, timeout=CALL_TIMEOUT_S)
+            found[course_id, user_id] = {
+                one.level_id: (
+                    one.best_marks,
+                    one.status == progress_pb2.LEVEL_STATUS_COMPLETED,
+                    one.attempts,
+                )
+                for one in answer.levels
+                if one.attempts
+            }
+    return found
 
 
 async def read_snapshot(address: str) -> tuple[set[str], dict[BoardKey, dict[str, int]], int]:

@@ -80,19 +80,19 @@ def expected_of(folder: Path) -> Expected:
     A row without a score is rejected.
     """
     result = Expected()
-    result.courses = sum(1 for _ in _rows(folder / "courses.csv"))
-    students = {row["id_student"] for row in _rows(folder / "studentInfo.csv")}
+    result.courses = sum(1 for _ in rows_of(folder / "courses.csv"))
+    students = {row["id_student"] for row in rows_of(folder / "studentInfo.csv")}
     result.users = len(students)
     assessments = {
         row["id_assessment"]: (
             f"{row['code_module']}-{row['code_presentation']}",
             XP_BY_TYPE[row["assessment_type"]],
         )
-        for row in _rows(folder / "assessments.csv")
+        for row in rows_of(folder / "assessments.csv")
     }
     best: dict[tuple[str, str], int] = {}
     paid: set[tuple[str, str]] = set()
-    for row in _rows(folder / "studentAssessment.csv"):
+    for row in rows_of(folder / "studentAssessment.csv"):
         result.received += 1
         if row["score"] == "":
             result.rejected += 1
@@ -102,7 +102,7 @@ def expected_of(folder: Path) -> Expected:
         if student not in students:
             raise ValueError(f"student {student} has an attempt and no enrolment")
         course, reward = assessments[assessment]
-        day = _day_zero(course) + timedelta(days=int(row["date_submitted"]))
+        day = day_zero(course) + timedelta(days=int(row["date_submitted"]))
         key = (student, assessment)
         gained = score - best.get(key, 0)
         if gained > 0:
@@ -142,13 +142,13 @@ def _periods(day: date) -> list[tuple[str, str]]:
     ]
 
 
-def _day_zero(course: str) -> date:
+def day_zero(course: str) -> date:
     """`AAA-2013J` starts on 1 October 2013, `AAA-2013B` on 1 February 2013."""
     presentation = course.split("-")[1]
     return date(int(presentation[:4]), DAY_ZERO_MONTH[presentation[4]], 1)
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as lines:
         yield from csv.DictReader(lines)
 

@@ -15,10 +15,14 @@ from typing import Any
 import pytest
 
 from shared.channels import open_channel
+from shared.cli.oulad import read_courses
+from shared.cli.oulad_messages import course_message
 from shared.gen.laurel.leaderboard.v1 import admin_pb2 as leaderboard_admin
 from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
 from shared.gen.laurel.progress.v1 import admin_pb2 as progress_admin
 from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStub
+from shared.gen.laurel.progress.v1.catalog_pb2 import PutCourseRequest
+from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
 from tests.e2e.oulad_expected import Expected, expected_of
 from tests.e2e.running_stack import LAUREL, POLL_S, RunningStack
 
@@ -59,6 +63,13 @@ class OuladStack(RunningStack):
 
     def import_oulad(self, *args: str) -> dict[str, Any]:
         """Run the import to its end and return its JSON document."""
+        return self._import("oulad", str(data_folder()), *args)
+
+    def import_csv(self, kind: str, file: Path) -> dict[str, Any]:
+        """Run the import of a CSV file to its end and return its JSON document."""
+        return self._import("csv", "--kind", kind, str(file))
+
+    def _import(self, *args: str) -> dict[str, Any]:
         with self.importing(*args) as process:
             stdout, stderr = process.communicate(timeout=IMPORT_TIMEOUT_S)
         assert process.returncode == 0, f"{stderr}\n{self.errors}"
@@ -67,9 +78,9 @@ class OuladStack(RunningStack):
 
     @contextmanager
     def importing(self, *args: str) -> Iterator[subprocess.Popen[str]]:
-        """An import under way."""
+        """An import under way: without arguments, that of the whole data set."""
         with subprocess.Popen(
-            [str(LAUREL), "import", "oulad", str(data_folder()), "--json", *args],
+            [str(LAUREL), "import", *(args or ("oulad", str(data_folder()))), "--json"],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -79,6 +90,14 @@ class OuladStack(RunningStack):
                 yield process
             finally:
                 process.kill()
+
+    async def put_courses(self, folder: Path) -> None:
+        """Define the courses of a data set, as its import does."""
+        async with open_channel(self.progress_address) as channel:
+            stub = CatalogServiceStub(channel)
+            for course in read_courses(folder):
+                request = PutCourseRequest(course=course_message(course))
+                await stub.PutCourse(request, timeout=CALL_TIMEOUT_S)
 
     def kill_service(self, module: str) -> None:
         """End `progress_service` or `leaderboard_service` as a crash does; `up` restarts it."""

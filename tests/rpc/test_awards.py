@@ -104,6 +104,25 @@ async def test_a_revoked_reference_stays_used(progress: Progress) -> None:
     assert await progress.totals("ann") == {"xp": 0}
 
 
+async def test_what_is_awarded_by_hand_is_an_administrative_act_once(progress: Progress) -> None:
+    await progress.put_users("ann", "bob")
+    request = award("ann", 7, source="admin", reference="prize")
+    eve = (("x-laurel-actor", "tutor:eve"),)
+    given = await progress.progress.AwardXp(request, metadata=eve)
+    await progress.progress.AwardXp(request, metadata=eve)
+    await progress.award("ann", 9, source="admin", reference="prize")
+    await progress.award("ann", 1, source="challenge")
+    detail = f"entry {given.entry_id}, +7 xp: prize"
+    assert await progress.acts("ann") == [("AwardXp", "tutor:eve", detail)]
+    # In one group with others, each gets its own.
+    await asyncio.gather(
+        *(progress.award(one, n, source="admin") for n in (1, 2) for one in ("ann", "bob")),
+        *(progress.award("bob", n) for n in (3, 4)),
+    )
+    assert len(await progress.acts("bob")) == 2
+    assert len(await progress.acts()) == 5
+
+
 async def test_what_is_not_in_the_catalog_is_not_found(progress: Progress) -> None:
     await progress.put_users("ann")
     for wrong, reason in (

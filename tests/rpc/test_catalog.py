@@ -162,6 +162,24 @@ async def test_a_metric_counts_on_the_boards_that_it_kept_when_something_was_ear
     )
 
 
+async def test_a_metric_that_changes_is_an_administrative_act_and_one_that_does_not_is_none(
+    progress: Progress,
+) -> None:
+    for unit in ("days", "days", "weeks"):
+        windows = [types_pb2.WINDOW_ALL_TIME, types_pb2.WINDOW_WEEK]
+        metric = pb.Metric(metric="reading", title="Read", unit=unit, windows=windows)
+        request = pb.PutMetricRequest(metric=metric)
+        await progress.catalog.PutMetric(request, metadata=(("x-laurel-actor", "ops:eve"),))
+    assert await progress.acts() == [
+        (
+            "PutMetric",
+            "ops:eve",
+            f"reading: 'Read' in '{unit}', ALL_TIME, WEEK, users may award themselves 0",
+        )
+        for unit in ("weeks", "days")
+    ]
+
+
 async def test_an_invalid_metric_names_its_fields(progress: Progress) -> None:
     for wrong, field in (
         ({"metric": ""}, "metric"),

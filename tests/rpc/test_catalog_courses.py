@@ -3,7 +3,7 @@
 import asyncio
 
 from progress_service.domain.bounds import MAX_SCORE
-from shared.errors import Conflict, InvalidInput, LaurelError, NotFound, Unimplemented
+from shared.errors import Conflict, InvalidInput, LaurelError, NotFound
 from shared.gen.laurel.progress.v1 import catalog_pb2 as pb
 from tests.progress import Progress, level, refused
 
@@ -132,29 +132,6 @@ async def test_a_level_belongs_to_one_course_for_good(progress: Progress) -> Non
     assert (await progress.put_course("c", level("l2"))).course.version == 3
 
 
-async def test_an_edit_counts_whom_it_touches(progress: Progress) -> None:
-    await progress.put_users("ann", "bob", "eve", "new")
-    await progress.put_course("c", level("l1"), level("l2"), level("l3"), mode=SEQUENTIAL)
-    for user_id, done in (("ann", 3), ("bob", 1)):
-        for n in range(done):
-            await progress.submit(user_id, f"l{n + 1}")
-    await progress.submit("eve", "l1", 0)
-    # l2 opens for eve and locks l1 for her; l3 opens for bob; l4 is missing to ann and bob.
-    edit = await progress.put_course(
-        "c", level("l2"), level("l1"), level("l3"), level("l4"), mode=SEQUENTIAL
-    )
-    assert (edit.users_affected, edit.users_newly_locked, edit.users_newly_unlocked) == (3, 1, 2)
-    assert edit.users_completion_changed == 2
-    same = await progress.put_course(
-        "c", level("l2"), level("l1"), level("l3"), level("l4"), mode=SEQUENTIAL
-    )
-    assert (same.course.version, same.users_newly_locked, same.users_completion_changed) == (
-        2,
-        0,
-        0,
-    )
-
-
 async def test_a_course_may_be_edited_by_many_at_once(progress: Progress) -> None:
     edits = await asyncio.gather(
         *(progress.put_course("c", level("l1", xp_reward=n)) for n in range(12))
@@ -162,8 +139,3 @@ async def test_a_course_may_be_edited_by_many_at_once(progress: Progress) -> Non
     assert sorted(edit.course.version for edit in edits) == list(range(1, 13))
     last = max((edit.course for edit in edits), key=lambda course: course.version)
     assert await get_course(progress) == last
-
-
-async def test_validating_a_course_only_is_not_offered_yet(progress: Progress) -> None:
-    async with refused(Unimplemented, "UNIMPLEMENTED"):
-        await progress.catalog.PutCourse(pb.PutCourseRequest(validate_only=True))

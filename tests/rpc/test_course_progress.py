@@ -206,7 +206,24 @@ async def test_levels_completed_and_the_last_active_day_are_told(progress: Progr
     await progress.catalog.PutUser(catalog.PutUserRequest(user=zone))
     await progress.submit("ann", "l1", occurred_time=datetime(2014, 2, 3, 23, 30, tzinfo=UTC))
     stats = await progress.stats("ann")
-    assert (stats.last_active_date, stats.longest_streak_days) == ("2014-02-04", 2)
+    # The zone holds from now on; that moment keeps the one that the user had then.
+    assert (stats.last_active_date, stats.longest_streak_days) == ("2014-02-03", 1)
+
+
+async def test_a_level_that_left_its_course_is_not_counted_as_completed(
+    progress: Progress,
+) -> None:
+    await progress.put_users("ann")
+    await progress.put_course("c", level("l1"), level("l2"))
+    for level_id in ("l1", "l2"):
+        await progress.submit("ann", level_id)
+    assert (await progress.stats("ann")).levels_completed == 2
+    await progress.put_course("c", level("l2"))
+
+    async def judged_again() -> bool:
+        return (await progress.stats("ann")).levels_completed == 1
+
+    await eventually(judged_again, "the level has left the count")
 
 
 async def test_windows_are_civil_dates_of_the_deployments_zone(postgres_url: str) -> None:

@@ -1,16 +1,17 @@
 """A dry run answers as the import would, and neither writes nor holds anything."""
 
 import asyncio
+import json
 
 import pytest
 
 from progress_service.composition import now
 from progress_service.importer import MAX_DRY_RUNS, MAX_IMPORTS
 from progress_service.store.dry_run import DryRun
-from shared.errors import Conflict, NotFound, ResourceExhausted
+from shared.errors import ResourceExhausted
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
-from tests.imports import attempt, batch, counts, import_all, next_answer
+from tests.imports import attempt, batch, both, counts, dry, import_all, next_answer
 from tests.progress import Progress, award, held, level, refused
 
 
@@ -18,24 +19,6 @@ def course(course_id: str, *levels: catalog.Level, open_: bool = False) -> catal
     mode = catalog.UNLOCK_MODE_OPEN if open_ else catalog.UNLOCK_MODE_SEQUENTIAL
     section = catalog.Section(section_id="s", levels=levels)
     return catalog.Course(course_id=course_id, unlock_mode=mode, sections=[section])
-
-
-def dry(request: pb.ImportProgressRequest) -> pb.ImportProgressRequest:
-    tried = pb.ImportProgressRequest(dry_run=True)
-    tried.MergeFrom(request)
-    return tried
-
-
-async def both(progress: Progress, batches: list[pb.ImportProgressRequest]) -> list[object]:
-    """What the dry run tells; the import must tell the same."""
-    tried = await import_all(progress, [dry(batches[0]), *batches[1:]])
-    done = await import_all(progress, batches)
-    for one, other in zip(tried, done, strict=True):
-        assert counts(one) == counts(other)
-        assert [(e.index, e.request_id, e.reason) for e in one.errors] == [
-            (e.index, e.request_id, e.reason) for e in other.errors
-        ]
-    return [counts(one) for one in tried]
 
 
 async def test_of_a_whole_data_set_on_an_empty_stack_the_counts_are_true(
@@ -91,14 +74,53 @@ async def test_a_course_that_the_stream_replaces_is_judged_as_replaced(progress:
     assert answers == [(2, 2, 0, 0, 50), (2, 2, 0, 0, 50), (4, 3, 0, 1, 100), (6, 5, 0, 1, 107)]
 
 
-async def test_what_ends_an_import_ends_a_dry_run(progress: Progress) -> None:
-    first = dry(batch(courses=[course("c", level("l1"))]))
-    async with refused(Conflict, "LEVEL_ID_TAKEN") as errors:
-        await import_all(progress, [first, batch(courses=[course("d", level("l1"))])])
-    assert errors[0].metadata == {"l1": "c"}
-    async with refused(NotFound, "USER_NOT_FOUND"):
-        days = [pb.ActiveDay(user_id="ann", date="2014-02-03")]
-        await import_all(progress, [first, batch(active_days=days)])
+async def test_items_that_are_rejected_are_named_as_the_import_names_them(
+    progress: Progress,
+) -> None:
+    days = [pb.ActiveDay(user_id=one, date="2014-02-03") for one in ("ann", "bob", "eve")]
+    await both(
+        progress,
+        [
+            batch(courses=[course("c", level("l1"))], users=[catalog.User(user_id="ann")]),
+            batch(courses=[course("d", level("l1")), course("e")], active_days=days),
+            batch(users=[catalog.User(user_id="a b"), catalog.User(user_id="bob")]),
+            batch(active_days=days),
+        ],
+    )
+    assert (await progress.stats("bob")).longest_streak_days == 1
+
+
+async def test_a_zone_too_many_is_rejected(progress: Progress) -> None:
+    await progress.put_users("ann", "bob")
+    async with progress.sql() as sql:
+        earlier = json.dumps([["2020-01-01T00:00:00.000000+00:00", "Asia/Jakarta"]] * 999)
+        await sql.execute("UPDATE users SET earlier_zones = $1::jsonb", earlier)
+    zones = ["Asia/Jakarta", "Asia/Jakarta", "Asia/Tokyo", "Asia/Jakarta"]
+    moves = [batch(users=[catalog.User(user_id="ann", time_zone=one)]) for one in zones]
+    beside = batch(users=[catalog.User(user_id=one, time_zone="UTC") for one in ("ann", "bob")])
+    await both(progress, [*moves, beside])
+    found = await progress.catalog.GetUser(catalog.GetUserRequest(user_id="bob"))
+    assert found.user.time_zone == "UTC"
+
+
+async def test_a_level_that_a_new_version_completes_opens_the_next(progress: Progress) -> None:
+    await progress.put_users("ann", "bob")
+    strict, easy = course("c", level("l1"), level("l2")), course("c", level("l1"), level("l2"))
+    easy.sections[0].levels[0].pass_ratio = 0.3
+    await progress.catalog.PutCourse(catalog.PutCourseRequest(course=strict))
+    await progress.submit("ann", "l1", correct=4)
+    answers = await both(
+        progress,
+        [
+            batch(attempt("bob", "l1", 3, "a"), attempt("bob", "l2", 10, "b")),
+            # What one version completes stays so, whichever comes after it.
+            batch(courses=[easy]),
+            batch(courses=[strict]),
+            batch(attempt("ann", "l2", 10, "a"), attempt("bob", "l2", 10, "b")),
+            batch(attempt("ann", "l1", 10, "b"), attempt("bob", "l1", 10, "c")),
+        ],
+    )
+    assert answers[-1] == (6, 5, 0, 1, 200)
 
 
 async def test_a_dry_run_holds_nothing_between_messages_and_waits_for_nobody(

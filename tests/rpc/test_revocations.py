@@ -8,6 +8,7 @@ from grpc import aio
 
 from shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
+from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.status import error_from_rpc
 from tests.progress import Progress, level, refused
@@ -77,6 +78,24 @@ async def test_what_a_level_paid_can_be_revoked_and_is_not_paid_again(progress: 
     assert (await progress.submit("ann", "l1")).xp_earned == 0
     assert await progress.totals("ann") == {"xp": 0, "marks": 100}
     assert await progress.top(course_id="c") == []
+    (found,) = (await progress.course_progress("ann", "c")).levels
+    assert (found.status, found.xp_earned) == (pb.LEVEL_STATUS_COMPLETED, 0)
+
+
+async def test_a_revocation_is_an_administrative_act_with_its_actor_once(
+    progress: Progress,
+) -> None:
+    await progress.put_users("ann")
+    entry = await progress.award("ann", 7)
+    request = pb.RevokeXpRequest(entry_id=entry.entry_id, reason="twice", request_id="r")
+    for _ in range(2):
+        await progress.progress.RevokeXp(request, metadata=(("x-laurel-actor", "tutor:eve"),))
+    async with refused(FailedPrecondition, "ENTRY_ALREADY_REVOKED"):
+        await progress.revoke(entry.entry_id)
+    cancelling, earned = await progress.entries("ann")
+    assert (cancelling.actor, cancelling.reason, earned.actor) == ("tutor:eve", "twice", "")
+    detail = f"entry {entry.entry_id}, -7 xp: twice"
+    assert await progress.acts("ann") == [("RevokeXp", "tutor:eve", detail)]
 
 
 async def test_a_request_id_is_answered_again_and_refused_with_other_contents(

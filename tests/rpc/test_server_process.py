@@ -2,15 +2,11 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
-import sys
 import urllib.request
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +18,8 @@ from shared.channels import open_channel
 from shared.gen.laurel.progress.v1 import catalog_pb2, catalog_pb2_grpc, progress_pb2_grpc
 from shared.gen.laurel.progress.v1.progress_pb2 import RevokeXpRequest
 from tests.ports import free_port
-from tests.progress import award, eventually, level, submission
-
-
-async def start(**settings: str) -> Process:
-    """The service as a process of its own, with these `LAUREL_…` settings alone."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("LAUREL_")}
-    given = {f"LAUREL_{key.upper()}": value for key, value in settings.items()}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "progress_service", env=kept | given, stdout=PIPE, stderr=PIPE
-    )
+from tests.progress import award, level, submission
+from tests.service_process import serving, start
 
 
 async def ended(process: Process) -> tuple[int | None, list[str]]:
@@ -68,31 +56,6 @@ async def test_a_port_that_is_taken_is_one_line_and_exit_status_1(setting: str) 
     assert (status, len(lines)) == (1, 1), lines
     assert lines[0].startswith("laurel: cannot ")
     assert f"127.0.0.1:{port}: " in lines[0]
-
-
-@asynccontextmanager
-async def serving(**settings: str) -> AsyncIterator[tuple[Process, aio.Channel]]:
-    port = free_port()
-    process = await start(progress_port=str(port), **settings)
-    channel = open_channel(f"127.0.0.1:{port}", own_connection=True)
-    try:
-
-        async def is_serving() -> bool:
-            assert process.returncode is None
-            stub = health_pb2_grpc.HealthStub(channel)
-            try:
-                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
-            except aio.AioRpcError:
-                return False
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-        await eventually(is_serving, "the process is serving")
-        yield process, channel
-    finally:
-        await channel.close()
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def learn(channel: aio.Channel) -> None:
@@ -160,6 +123,10 @@ async def test_a_process_logs_each_credit_shows_its_metrics_and_ends_on_sigterm(
         "laurel_sequencer_tenures_total",
         "laurel_head_sequence",
         "laurel_watchers",
+        "laurel_course_job_learners_total",
+        "laurel_course_job_step_seconds_count",
+        "laurel_course_job_failures_total",
+        "laurel_course_jobs_total",
         "laurel_published_changes_total",
         "laurel_rpcs_in_flight",
     ):

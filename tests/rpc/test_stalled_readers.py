@@ -7,7 +7,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from progress_service.settings import ProgressSettings
-from progress_service.store import history
+from progress_service.store import numbering
 from progress_service.store.positions import Position
 from progress_service.stream_write import write_within
 from shared.errors import ResourceExhausted, Unavailable
@@ -62,18 +62,18 @@ async def test_a_replica_that_stands_by_takes_no_lock_and_never_interrupts_the_h
 
     async def held() -> bool:
         async with engine.connect() as other, other.begin():
-            return await history.is_held_by_other(other, uuid4())
+            return await numbering.is_held_by_other(other, uuid4())
 
     await eventually(held, "this service has the lease")
     async with engine.connect() as other, other.begin():
-        await history.is_held_by_other(other, uuid4())
+        await numbering.is_held_by_other(other, uuid4())
         locks = await other.exec_driver_sql(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
         )
         assert locks.scalar_one() == 0
     async with engine.connect() as holder, holder.begin():
-        await holder.exec_driver_sql(f"SELECT pg_advisory_xact_lock({history._LOCK_KEY})")
+        await holder.exec_driver_sql(f"SELECT pg_advisory_xact_lock({numbering._LOCK_KEY})")
         async with engine.connect() as other, other.begin():
-            batch = await history.number_batch(other, uuid4(), 10, 1.0)
+            batch = await numbering.number_batch(other, uuid4(), 10, 1.0)
             assert batch.locked
             assert not batch.held_by_other

@@ -109,7 +109,7 @@ async def test_a_statement_that_fails_leaves_nothing_of_anyone_in_its_group(
                     await progress.submit(user_id, "l1", request_id="a")
                 assert "unnumbered" not in caught[0].message
         events = [one["event"] for one in logs if one["log_level"] == "error"]
-        assert events == ["submission failed"] * 2
+        assert events == ["write failed"] * 2
         assert await traces(sql, "ann") == await traces(sql, "bob") == NOTHING
         await sql.execute(
             "ALTER TABLE unnumbered_changes DROP CONSTRAINT unnumbered_changes_kind_check"

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,7 +47,8 @@ class Health(health_pb2_grpc.HealthServicer):
 
 
 class ImportPeer(progress_admin_grpc.ProgressAdminServiceServicer):
-    """Counts what it is sent: attempts without a score are rejected, all else recorded.
+    """Counts what it is sent: attempts without a score and users of `rejects` are rejected, all
+    else is recorded and stored.
 
     After `fails_after` messages the call fails with `failure`, or ends if that is None. Answers
     are held back until `holds` messages have come in, to see how many the caller sends ahead.
@@ -59,12 +60,14 @@ class ImportPeer(progress_admin_grpc.ProgressAdminServiceServicer):
         fails_after: int | None = None,
         failure: LaurelError | None = None,
         holds: int = 0,
+        rejects: Container[str] = (),
     ) -> None:
         self.messages: list[progress_admin.ImportProgressRequest] = []
         self.most_ahead = 0
         self._fails_after = fails_after
         self._failure = failure
         self._holds = holds
+        self._rejects = rejects
 
     async def ImportProgress(
         self,
@@ -86,19 +89,34 @@ class ImportPeer(progress_admin_grpc.ProgressAdminServiceServicer):
         for answer in held:
             await context.write(answer)
 
-    @staticmethod
     def _answer(
+        self,
         counts: progress_admin.ImportProgressResponse,
         message: progress_admin.ImportProgressRequest,
     ) -> progress_admin.ImportProgressResponse:
-        errors = []
-        for item in message.attempts:
+        errors = [
+            progress_admin.ImportError(
+                index=counts.users.received + n,
+                item=f"users[{n}]",
+                reason="INVALID_FIELD",
+                message="user.user_id: is rejected here",
+            )
+            for n, user in enumerate(message.users)
+            if user.user_id in self._rejects
+        ]
+        counts.users.received += len(message.users)
+        counts.users.rejected += len(errors)
+        counts.users.stored = counts.users.received - counts.users.rejected
+        counts.courses.received += len(message.courses)
+        counts.courses.stored += len(message.courses)
+        for n, item in enumerate(message.attempts):
             if item.attempt.HasField("correct_answers"):
                 counts.recorded += 1
                 counts.xp_credited += 0 if item.without_xp else 50
             else:
                 problem = progress_admin.ImportError(
                     index=counts.received,
+                    item=f"attempts[{n}]",
                     request_id=item.attempt.request_id,
                     reason="INVALID_SCORE",
                     message="correct_answers is not set",

@@ -22,11 +22,33 @@ CREATE TABLE amnesty_days (
     create_time timestamptz NOT NULL DEFAULT now()
 );
 
+-- passed: by the version of the course that it was judged against, or a later one that
+-- completed the level by it. A voided attempt counts for nothing; reason says why.
 ALTER TABLE attempts
+    ADD COLUMN passed boolean NOT NULL DEFAULT false,
     ADD COLUMN voided boolean NOT NULL DEFAULT false,
     ADD COLUMN reason text NOT NULL DEFAULT '';
+-- Which version that was has not been kept: the newest one when the attempt was recorded.
+UPDATE attempts a SET passed = true
+FROM (SELECT v.course_id, one.level ->> 'level_id' AS level_id,
+             (one.level ->> 'pass_ratio')::float8 AS pass_ratio, v.since, v.until
+      FROM (SELECT course_id, definition, create_time AS since,
+                   lead(create_time, 1, 'infinity')
+                       OVER (PARTITION BY course_id ORDER BY version) AS until
+            FROM course_versions) v
+      CROSS JOIN LATERAL jsonb_path_query(v.definition, '$.sections[*].levels[*]')
+           AS one (level)) l
+WHERE l.course_id = a.course_id AND l.level_id = a.level_id
+  AND a.create_time >= l.since AND a.create_time < l.until
+  AND a.correct_answers::float8 / a.total_questions >= l.pass_ratio;
+-- An edit at the same moment may have been in between: what completed a level has passed.
+UPDATE attempts a SET passed = true
+FROM level_progress p
+WHERE p.user_id = a.user_id AND p.level_id = a.level_id AND p.complete_time = a.occurred_time
+  AND NOT EXISTS (SELECT FROM attempts o WHERE o.user_id = p.user_id AND o.level_id = p.level_id
+                    AND o.passed);
 
--- The attempt whose passing paid; null when the completion was paid by a backfill.
+-- The attempt whose passing paid, at once or by a backfill; null: from before it was kept.
 ALTER TABLE level_rewards ADD COLUMN attempt_id bigint;
 UPDATE level_rewards r SET attempt_id = (
     SELECT min(e.attempt_id) FROM xp_entries e
@@ -41,11 +63,13 @@ FROM (SELECT user_id, level_id, max(correct_answers::float8 / total_questions) A
 WHERE a.user_id = p.user_id AND a.level_id = p.level_id;
 
 -- Judging every learner of a course against its current version; one row a course. The cursor
--- moves on in the transaction that judges, so a job goes on where it was cut.
+-- moves on in the transaction that judges, so a job goes on where it was cut. held_user_ids:
+-- learners before the cursor who were held by someone else, and have still to be judged.
 CREATE TABLE course_jobs (
     course_id text COLLATE "C" PRIMARY KEY REFERENCES courses,
     course_version bigint NOT NULL,
     after_user_id text COLLATE "C" NOT NULL DEFAULT '',
+    held_user_ids text[] COLLATE "C" NOT NULL DEFAULT '{}',
     users_total bigint NOT NULL DEFAULT 0,
     users_done bigint NOT NULL DEFAULT 0,
     users_changed bigint NOT NULL DEFAULT 0,
@@ -92,6 +116,9 @@ CREATE TABLE admin_actions (
     create_time timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX admin_actions_user ON admin_actions (user_id, action_id);
+
+-- Whom a person wrote entries for, other than for themselves: an erasure empties the name there.
+CREATE INDEX xp_entries_actor ON xp_entries (actor) WHERE actor <> '' AND actor <> user_id;
 
 -- The ledger is append-only; an erasure alone replaces a person's id by a pseudonym and empties
 -- the texts. It says so in its own transaction.

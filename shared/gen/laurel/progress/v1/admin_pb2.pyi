@@ -122,7 +122,9 @@ class ActiveDay(_message.Message):
     user_id: _builtins.str
     """Who."""
     date: _builtins.str
-    """A civil date in the user's time zone, such as "2026-11-20"."""
+    """A civil date in the user's time zone, such as "2026-11-20". Not before the
+    year 2000, and one that has begun somewhere.
+    """
     def __init__(
         self,
         *,
@@ -673,9 +675,15 @@ class ExportUserResponse(_message.Message):
     DOCUMENT_NAME_FIELD_NUMBER: _builtins.int
     JSON_FIELD_NUMBER: _builtins.int
     document_name: _builtins.str
-    """What it holds, such as "profile", "attempts" or "ledger"."""
+    """What it holds: "profile", "totals", "standings", "course_progress",
+    "level_progress", "attempts", "ledger", "level_rewards", "award_references",
+    "requests", "history" (of the profile, and mended standings), "admin_actions".
+    Each comes at least once, in this order.
+    """
     json: _builtins.bytes
-    """A whole JSON document, UTF-8."""
+    """A whole JSON document, UTF-8: an array of at most 1000 objects, empty when
+    there are none. Times are RFC 3339, ids of attempts and entries strings.
+    """
     def __init__(
         self,
         *,

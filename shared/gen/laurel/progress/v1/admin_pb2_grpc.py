@@ -103,18 +103,23 @@ class ProgressAdminServiceServicer:
     """
 
     def ImportProgress(self, request_iterator, context):
-        """Records many attempts and awards, each with its own request_id; one answer
-        per batch received, with running counts. dry_run only judges.
+        """Stores users, courses and active days, and records attempts and awards, each
+        with its own request_id; one answer per batch received, with running counts.
+        dry_run only judges.
 
         Order: batches are applied and answered in the order received; an item that
         is rejected does not hold up the others. Resume: after a cut send everything
-        again; what was recorded is counted as replayed. Duplicates: an item counts
-        once per request_id. Checkpoint: an answer says that its batch is committed,
-        except in a dry run. Slow reader: the server stops reading until its answers
-        are taken. INVALID_ARGUMENT: a message holds more than 1000 items.
-        UNAVAILABLE when the server drains: resume. RESOURCE_EXHAUSTED
-        (TOO_MANY_IMPORTS): 4 imports are under way, or 2 dry runs; retry later.
-        RESOURCE_EXHAUSTED (DRY_RUN_TOO_LARGE): see dry_run.
+        again; what was recorded is counted as replayed, and what is stored already
+        stays. Duplicates: an item counts once per request_id. Checkpoint: an answer
+        says that its batch is committed, except in a dry run; of a batch that was
+        not answered, any part may be. Slow reader: the server stops reading until
+        its answers are taken; UNAVAILABLE (READER_STALLED) when it cannot send one
+        for 5 minutes. INVALID_ARGUMENT: a message holds more than 1000 items
+        (INVALID_FIELD) or cannot be decoded (MALFORMED_REQUEST). UNAVAILABLE
+        (CALLER_SILENT): everything is answered and nothing has come for 5 minutes;
+        an empty message is answered too. UNAVAILABLE (DRAINING): the server stops.
+        RESOURCE_EXHAUSTED (TOO_MANY_IMPORTS): 4 imports are under way, or 2 dry
+        runs; retry later. RESOURCE_EXHAUSTED (DRY_RUN_TOO_LARGE): see dry_run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,11 +127,17 @@ class ProgressAdminServiceServicer:
 
     def BackfillTotals(self, request, context):
         """Recomputes totals and standings from the ledger and mends those that differ;
-        with credit_missing, also pays completions that lack their ledger entry.
+        with credit_missing, also pays completions that lack their ledger entry. It
+        runs beside live traffic, and returns when the corrections of standings are in
+        the history, or 10 s later. Figures of users who do not exist are left as they
+        are.
 
         Order: counts only rise. Resume: call again; what was mended is unchanged
         then. Duplicates: each update is in one message. Checkpoint: every message is
-        one. Slow reader: the work waits.
+        one. Slow reader: the work waits; UNAVAILABLE (READER_STALLED) when nothing is
+        read for 30 s. RESOURCE_EXHAUSTED (TOO_MANY_BACKFILLS): 4 are under way at this
+        process. UNAVAILABLE (USERS_BUSY): other transactions hold some users without
+        end; all the rest is done. UNAVAILABLE (DRAINING): the server stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,10 +145,14 @@ class ProgressAdminServiceServicer:
 
     def RecalculateCourse(self, request, context):
         """Follows the stored job that PutCourse starts (or starts it): every learner
-        of the course judged against its current version. It survives restarts.
-        NOT_FOUND: no such course or user.
+        of the course judged against its current version. It survives restarts, and
+        an edit meanwhile makes it begin again. One learner alone is judged at once,
+        in one answer. NOT_FOUND: no such course or user. RESOURCE_EXHAUSTED
+        (TOO_MANY_RECALCULATIONS): 32 are followed at this server; retry later.
+        UNAVAILABLE (DRAINING): the server stops; the job goes on.
 
-        Order: counts only rise. Resume: call again; the job goes on meanwhile.
+        Order: counts only rise, and wait where they are while a job that began again
+        catches up. Resume: call again; the job goes on meanwhile.
         Duplicates: a message may repeat the counts of the one before. Checkpoint:
         every message is one. Slow reader: messages in between are left out.
         """
@@ -148,7 +163,11 @@ class ProgressAdminServiceServicer:
     def ResetWindow(self, request, context):
         """Starts one board's period again from zero, as a fact in the history. Course
         boards are reset one by one; GetUserStats follows the boards without a
-        course. ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
+        course. An entry that was numbered before counts no more on the board, and
+        neither does its revocation. A board that nobody was ever on can be reset too.
+        ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress. UNAVAILABLE
+        (NOT_NUMBERED_YET): it will be done, and had no place in the history before
+        the deadline, or 20 s; a retry with the same request_id tells it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,16 +178,23 @@ class ProgressAdminServiceServicer:
         the attempts, all at one position; reports what does not.
 
         Order: counts only rise. Resume: none, a new call begins anew. Duplicates:
-        each mismatch is in one message. Checkpoint: every message is one. Slow
-        reader: nothing is held in the database for it.
+        each mismatch is in one message, by the message that counts its user as
+        checked at the latest. Checkpoint: every message is one. Slow reader: nothing
+        is held in the database for it; UNAVAILABLE (READER_STALLED) when nothing is
+        read for 30 s. RESOURCE_EXHAUSTED (TOO_MANY_VERIFICATIONS): 2 are under way at
+        this process. FAILED_PRECONDITION (TOO_MANY_MISMATCHES): more than 1,000,000
+        figures differ; so many have been told. UNAVAILABLE (DRAINING): the server
+        stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportUser(self, request, context):
-        """Everything that is stored about a user, as JSON documents.
-        NOT_FOUND (USER_NOT_FOUND): no such user.
+        """Everything that is stored about a user, as JSON documents, all of one moment.
+        That it was asked for is among the administrators' actions, and in it.
+        NOT_FOUND (USER_NOT_FOUND): no such user. RESOURCE_EXHAUSTED
+        (TOO_MANY_EXPORTS): 2 exports are under way; retry later.
 
         Order: documents of one name follow each other. Resume: none, a new call
         begins anew. Duplicates: none. Checkpoint: none; a stream that ends with OK
@@ -179,8 +205,11 @@ class ProgressAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseUser(self, request, context):
-        """Removes the person and keeps the sums verifiable. Repeating it is safe.
-        NOT_FOUND (USER_NOT_FOUND): no such user.
+        """Removes the person and keeps the sums verifiable: what was recorded stays
+        under a random pseudonym, which no call takes. Repeating it answers the same
+        position, unless the id was given to someone new meanwhile, who is then
+        removed. NOT_FOUND (USER_NOT_FOUND): no such user, and there was none.
+        UNAVAILABLE (NOT_NUMBERED_YET), as in ResetWindow; repeating it tells.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -734,7 +734,9 @@ class PutAmnestyDayRequest(_message.Message):
     DATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     date: _builtins.str
-    """Required. A civil date such as "2026-11-20", whatever the zone."""
+    """Required. A civil date such as "2026-11-20", whatever the zone; 2000-01-01 to
+    2100-12-31.
+    """
     reason: _builtins.str
     """Why, for those who read the list; at most 500 characters."""
     def __init__(

@@ -103,7 +103,8 @@ class CatalogServiceServicer:
 
     def PutUser(self, request, context):
         """Creates or replaces a user's profile. Repeating it is safe; what is earned
-        stays.
+        stays. Another time_zone holds from now on. FAILED_PRECONDITION
+        (TOO_MANY_TIME_ZONES): it changed 1000 times before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,8 +129,12 @@ class CatalogServiceServicer:
         same definition again changes nothing, not even the version. Cycles, unknown
         prerequisites and duplicate ids are refused (INVALID_ARGUMENT), and levels
         that another course has or had (ALREADY_EXISTS, LEVEL_ID_TAKEN). XP already
-        earned is never taken back. With validate_only nothing is written and the
-        answer says what would change for whom.
+        earned is never taken back, and what was completed stays so. A level that
+        an edit makes completed pays with the learner's next passing submission. With
+        validate_only nothing is written and the answer says what would change for
+        whom. A stored job judges every learner anew: see RecalculateCourse; until
+        then a learner is judged anew when read or written. UNAVAILABLE
+        (COURSE_BUSY): other edits come in between every time; retry later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,7 +171,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutAmnestyDay(self, request, context):
-        """A civil day that ends nobody's streak, after an outage. Repeating it is safe.
+        """A civil day that ends nobody's streak, after an outage. Repeating it is safe,
+        and with another reason replaces that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,7 +24,8 @@ class CatalogServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutUser: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutUserRequest, _catalog_pb2.PutUserResponse]
     """Creates or replaces a user's profile. Repeating it is safe; what is earned
-    stays.
+    stays. Another time_zone holds from now on. FAILED_PRECONDITION
+    (TOO_MANY_TIME_ZONES): it changed 1000 times before.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetUserRequest, _catalog_pb2.GetUserResponse]
     """One user's profile. NOT_FOUND (USER_NOT_FOUND): no such user."""
@@ -35,8 +36,12 @@ class CatalogServiceStub:
     same definition again changes nothing, not even the version. Cycles, unknown
     prerequisites and duplicate ids are refused (INVALID_ARGUMENT), and levels
     that another course has or had (ALREADY_EXISTS, LEVEL_ID_TAKEN). XP already
-    earned is never taken back. With validate_only nothing is written and the
-    answer says what would change for whom.
+    earned is never taken back, and what was completed stays so. A level that
+    an edit makes completed pays with the learner's next passing submission. With
+    validate_only nothing is written and the answer says what would change for
+    whom. A stored job judges every learner anew: see RecalculateCourse; until
+    then a learner is judged anew when read or written. UNAVAILABLE
+    (COURSE_BUSY): other edits come in between every time; retry later.
     """
     GetCourse: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetCourseRequest, _catalog_pb2.GetCourseResponse]
     """One course in its current version. NOT_FOUND (COURSE_NOT_FOUND): no such
@@ -51,7 +56,9 @@ class CatalogServiceStub:
     ListMetrics: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListMetricsRequest, _catalog_pb2.ListMetricsResponse]
     """All metrics, by name."""
     PutAmnestyDay: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutAmnestyDayRequest, _catalog_pb2.PutAmnestyDayResponse]
-    """A civil day that ends nobody's streak, after an outage. Repeating it is safe."""
+    """A civil day that ends nobody's streak, after an outage. Repeating it is safe,
+    and with another reason replaces that.
+    """
     ListAmnestyDays: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListAmnestyDaysRequest, _catalog_pb2.ListAmnestyDaysResponse]
     """All amnesty days, oldest first."""
 
@@ -70,7 +77,8 @@ class CatalogServiceServicer:
         context: _aio.ServicerContext[_catalog_pb2.PutUserRequest, _catalog_pb2.PutUserResponse],
     ) -> _abc.Awaitable[_catalog_pb2.PutUserResponse | _builtins.bytes]:
         """Creates or replaces a user's profile. Repeating it is safe; what is earned
-        stays.
+        stays. Another time_zone holds from now on. FAILED_PRECONDITION
+        (TOO_MANY_TIME_ZONES): it changed 1000 times before.
         """
 
     def GetUser(
@@ -96,8 +104,12 @@ class CatalogServiceServicer:
         same definition again changes nothing, not even the version. Cycles, unknown
         prerequisites and duplicate ids are refused (INVALID_ARGUMENT), and levels
         that another course has or had (ALREADY_EXISTS, LEVEL_ID_TAKEN). XP already
-        earned is never taken back. With validate_only nothing is written and the
-        answer says what would change for whom.
+        earned is never taken back, and what was completed stays so. A level that
+        an edit makes completed pays with the learner's next passing submission. With
+        validate_only nothing is written and the answer says what would change for
+        whom. A stored job judges every learner anew: see RecalculateCourse; until
+        then a learner is judged anew when read or written. UNAVAILABLE
+        (COURSE_BUSY): other edits come in between every time; retry later.
         """
 
     def GetCourse(
@@ -137,7 +149,9 @@ class CatalogServiceServicer:
         request: _catalog_pb2.PutAmnestyDayRequest,
         context: _aio.ServicerContext[_catalog_pb2.PutAmnestyDayRequest, _catalog_pb2.PutAmnestyDayResponse],
     ) -> _abc.Awaitable[_catalog_pb2.PutAmnestyDayResponse | _builtins.bytes]:
-        """A civil day that ends nobody's streak, after an outage. Repeating it is safe."""
+        """A civil day that ends nobody's streak, after an outage. Repeating it is safe,
+        and with another reason replaces that.
+        """
 
     def ListAmnestyDays(
         self,

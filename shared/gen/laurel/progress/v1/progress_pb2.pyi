@@ -610,7 +610,9 @@ class GetUserStatsResponse(_message.Message):
     user_id: _builtins.str
     """As asked."""
     streak_days: _builtins.int
-    """Days of the present streak, in the user's time zone; 0: there is none."""
+    """Active days of the present streak, in the user's time zone; 0: there is none.
+    Amnesty days and freezes keep it alive and are not counted.
+    """
     longest_streak_days: _builtins.int
     """Days of the longest streak so far."""
     last_active_date: _builtins.str
@@ -618,7 +620,9 @@ class GetUserStatsResponse(_message.Message):
     zone. Empty: never.
     """
     levels_completed: _builtins.int
-    """Levels completed, in all courses."""
+    """Levels completed, in all courses; those that left their course are not
+    counted.
+    """
     streak_freezes: _builtins.int
     """Streak freezes granted and not used up."""
     @_builtins.property
@@ -1010,7 +1014,7 @@ class LevelProgress(_message.Message):
     attempts: _builtins.int
     """Attempts that count: not withdrawn, not under review."""
     xp_earned: _builtins.int
-    """XP paid for it."""
+    """XP paid for it, less what was cancelled."""
     @_builtins.property
     def time_spent(self) -> _duration_pb2.Duration:
         """Time spent on those attempts together."""

@@ -132,8 +132,12 @@ class ProgressServiceServicer:
 
     def VoidAttempt(self, request, context):
         """Withdraws one attempt. The level is judged again from the attempts that
-        remain; if it is no longer completed, its rewards are cancelled. NOT_FOUND:
-        no such attempt. ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
+        remain: one completes it that passed when it was made or passes now. If none
+        does, its rewards are cancelled, and paid again to the next that passes
+        unless one of them was revoked. Marks above the best that remains are
+        cancelled. NOT_FOUND (ATTEMPT_NOT_FOUND): no such attempt.
+        FAILED_PRECONDITION (ATTEMPT_ALREADY_VOIDED): withdrawn before.
+        ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,8 +164,11 @@ class ProgressServiceServicer:
 
     def RevokeXp(self, request, context):
         """Adds the entry that cancels an earlier one, in the windows where that one
-        counted. The ledger is never edited. An entry is cancelled at most once.
-        NOT_FOUND: no such entry. ALREADY_EXISTS (REQUEST_ID_REUSED), as in
+        counted. The ledger is never edited. A level whose reward is revoked stays
+        completed and does not pay it again. NOT_FOUND (ENTRY_NOT_FOUND): no such
+        entry. FAILED_PRECONDITION: it was cancelled before (ENTRY_ALREADY_REVOKED;
+        the metadata revoked_by_entry_id names by which), or cancels another itself
+        (ENTRY_IS_REVOCATION). ALREADY_EXISTS (REQUEST_ID_REUSED), as in
         SubmitProgress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -193,9 +200,10 @@ class ProgressServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GrantStreakFreezes(self, request, context):
-        """Days that gaps in a user's streak may use up.
-        NOT_FOUND (USER_NOT_FOUND): no such user. ALREADY_EXISTS (REQUEST_ID_REUSED),
-        as in SubmitProgress.
+        """Days that gaps in a user's streak may use up, from the seventh day before
+        today on. NOT_FOUND (USER_NOT_FOUND): no such user. ALREADY_EXISTS
+        (REQUEST_ID_REUSED), as in SubmitProgress. FAILED_PRECONDITION
+        (TOO_MANY_STREAK_FREEZES): the user would have more than 3660.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,8 +40,12 @@ class ProgressServiceStub:
     """
     VoidAttempt: _aio.UnaryUnaryMultiCallable[_progress_pb2.VoidAttemptRequest, _progress_pb2.VoidAttemptResponse]
     """Withdraws one attempt. The level is judged again from the attempts that
-    remain; if it is no longer completed, its rewards are cancelled. NOT_FOUND:
-    no such attempt. ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
+    remain: one completes it that passed when it was made or passes now. If none
+    does, its rewards are cancelled, and paid again to the next that passes
+    unless one of them was revoked. Marks above the best that remains are
+    cancelled. NOT_FOUND (ATTEMPT_NOT_FOUND): no such attempt.
+    FAILED_PRECONDITION (ATTEMPT_ALREADY_VOIDED): withdrawn before.
+    ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
     """
     ListAttempts: _aio.UnaryUnaryMultiCallable[_progress_pb2.ListAttemptsRequest, _progress_pb2.ListAttemptsResponse]
     """Attempts, newest first, of a user, a course or a level; a page at a time."""
@@ -55,8 +59,11 @@ class ProgressServiceStub:
     """
     RevokeXp: _aio.UnaryUnaryMultiCallable[_progress_pb2.RevokeXpRequest, _progress_pb2.RevokeXpResponse]
     """Adds the entry that cancels an earlier one, in the windows where that one
-    counted. The ledger is never edited. An entry is cancelled at most once.
-    NOT_FOUND: no such entry. ALREADY_EXISTS (REQUEST_ID_REUSED), as in
+    counted. The ledger is never edited. A level whose reward is revoked stays
+    completed and does not pay it again. NOT_FOUND (ENTRY_NOT_FOUND): no such
+    entry. FAILED_PRECONDITION: it was cancelled before (ENTRY_ALREADY_REVOKED;
+    the metadata revoked_by_entry_id names by which), or cancels another itself
+    (ENTRY_IS_REVOCATION). ALREADY_EXISTS (REQUEST_ID_REUSED), as in
     SubmitProgress.
     """
     GetUserStats: _aio.UnaryUnaryMultiCallable[_progress_pb2.GetUserStatsRequest, _progress_pb2.GetUserStatsResponse]
@@ -72,9 +79,10 @@ class ProgressServiceStub:
     NOT_FOUND (COURSE_NOT_FOUND): no such course.
     """
     GrantStreakFreezes: _aio.UnaryUnaryMultiCallable[_progress_pb2.GrantStreakFreezesRequest, _progress_pb2.GrantStreakFreezesResponse]
-    """Days that gaps in a user's streak may use up.
-    NOT_FOUND (USER_NOT_FOUND): no such user. ALREADY_EXISTS (REQUEST_ID_REUSED),
-    as in SubmitProgress.
+    """Days that gaps in a user's streak may use up, from the seventh day before
+    today on. NOT_FOUND (USER_NOT_FOUND): no such user. ALREADY_EXISTS
+    (REQUEST_ID_REUSED), as in SubmitProgress. FAILED_PRECONDITION
+    (TOO_MANY_STREAK_FREEZES): the user would have more than 3660.
     """
     ListXpEntries: _aio.UnaryUnaryMultiCallable[_progress_pb2.ListXpEntriesRequest, _progress_pb2.ListXpEntriesResponse]
     """The user's ledger, newest first, a page at a time.
@@ -130,8 +138,12 @@ class ProgressServiceServicer:
         context: _aio.ServicerContext[_progress_pb2.VoidAttemptRequest, _progress_pb2.VoidAttemptResponse],
     ) -> _abc.Awaitable[_progress_pb2.VoidAttemptResponse | _builtins.bytes]:
         """Withdraws one attempt. The level is judged again from the attempts that
-        remain; if it is no longer completed, its rewards are cancelled. NOT_FOUND:
-        no such attempt. ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
+        remain: one completes it that passed when it was made or passes now. If none
+        does, its rewards are cancelled, and paid again to the next that passes
+        unless one of them was revoked. Marks above the best that remains are
+        cancelled. NOT_FOUND (ATTEMPT_NOT_FOUND): no such attempt.
+        FAILED_PRECONDITION (ATTEMPT_ALREADY_VOIDED): withdrawn before.
+        ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
         """
 
     def ListAttempts(
@@ -160,8 +172,11 @@ class ProgressServiceServicer:
         context: _aio.ServicerContext[_progress_pb2.RevokeXpRequest, _progress_pb2.RevokeXpResponse],
     ) -> _abc.Awaitable[_progress_pb2.RevokeXpResponse | _builtins.bytes]:
         """Adds the entry that cancels an earlier one, in the windows where that one
-        counted. The ledger is never edited. An entry is cancelled at most once.
-        NOT_FOUND: no such entry. ALREADY_EXISTS (REQUEST_ID_REUSED), as in
+        counted. The ledger is never edited. A level whose reward is revoked stays
+        completed and does not pay it again. NOT_FOUND (ENTRY_NOT_FOUND): no such
+        entry. FAILED_PRECONDITION: it was cancelled before (ENTRY_ALREADY_REVOKED;
+        the metadata revoked_by_entry_id names by which), or cancels another itself
+        (ENTRY_IS_REVOCATION). ALREADY_EXISTS (REQUEST_ID_REUSED), as in
         SubmitProgress.
         """
 
@@ -197,9 +212,10 @@ class ProgressServiceServicer:
         request: _progress_pb2.GrantStreakFreezesRequest,
         context: _aio.ServicerContext[_progress_pb2.GrantStreakFreezesRequest, _progress_pb2.GrantStreakFreezesResponse],
     ) -> _abc.Awaitable[_progress_pb2.GrantStreakFreezesResponse | _builtins.bytes]:
-        """Days that gaps in a user's streak may use up.
-        NOT_FOUND (USER_NOT_FOUND): no such user. ALREADY_EXISTS (REQUEST_ID_REUSED),
-        as in SubmitProgress.
+        """Days that gaps in a user's streak may use up, from the seventh day before
+        today on. NOT_FOUND (USER_NOT_FOUND): no such user. ALREADY_EXISTS
+        (REQUEST_ID_REUSED), as in SubmitProgress. FAILED_PRECONDITION
+        (TOO_MANY_STREAK_FREEZES): the user would have more than 3660.
         """
 
     def ListXpEntries(

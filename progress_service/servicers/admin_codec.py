@@ -1,0 +1,43 @@
+"""What administrators ask for and have done, as it comes over the wire."""
+
+from datetime import date
+from typing import Any
+
+from progress_service.domain import bounds
+from progress_service.domain.ledger import XP
+from progress_service.domain.request import fingerprint
+from progress_service.servicers import codec
+from progress_service.servicers.board_codec import board_of
+from progress_service.store.erasures import Erasure
+from progress_service.store.resets import Reset
+from shared.caller import actor
+from shared.errors import invalid_field
+from shared.gen.laurel.progress.v1 import admin_pb2 as pb
+
+
+def reset_of(request: pb.ResetWindowRequest, today: date) -> Reset:
+    """The reset of the board as it was asked for; an empty period is the one of `today`."""
+    if not request.HasField("board"):
+        raise invalid_field("board", "must be set")
+    board = board_of(request.board, "board", today)
+    if not bounds.is_request_id(request.request_id):
+        raise invalid_field("request_id", "must be 1 to 128 printable ASCII characters")
+    asked = request.board
+    print_ = fingerprint(asked.metric or XP, asked.course_id, int(board.window), asked.period)
+    return Reset(board, request.request_id, print_, actor())
+
+
+def erasure_of(request: pb.EraseUserRequest) -> Erasure:
+    """The erasure of the named user."""
+    return Erasure(codec.required_id(request.user_id, "user_id"), actor())
+
+
+def action_message(row: Any) -> pb.AdminAction:
+    """A row of `admin_actions.load_page`."""
+    return pb.AdminAction(
+        method=row.method,
+        actor=row.actor,
+        user_id=row.user_id,
+        detail=row.detail,
+        create_time=codec.timestamp(row.create_time),
+    )

@@ -1,0 +1,146 @@
+"""`laurel verify`: whether totals, standings and progress agree with what they follow from."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shared.cli.calls import CommandError, Peer, connected, one_line
+from shared.cli.output import message_document, number, plain
+from shared.cli.user_stream import TOTAL_TIMEOUT_S, follow
+from shared.gen.laurel.progress.v1.admin_pb2 import (
+    MISMATCH_KIND_LEVEL_PROGRESS,
+    MISMATCH_KIND_STANDING,
+    MISMATCH_KIND_TOTAL,
+    Mismatch,
+    MismatchKind,
+    VerifyLedgerRequest,
+    VerifyLedgerResponse,
+)
+from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStub
+from shared.gen.laurel.types.v1 import types_pb2
+
+KEPT = 1_000
+SHOWN = 20
+TOO_MANY = "TOO_MANY_MISMATCHES"
+KINDS = {
+    MISMATCH_KIND_TOTAL: "total",
+    MISMATCH_KIND_STANDING: "standing",
+    MISMATCH_KIND_LEVEL_PROGRESS: "level_progress",
+}
+
+
+@dataclass
+class Findings:
+    """What a verification has found so far. `mismatches`: the first KEPT of all that `kinds`
+    counts; `complete` False: more differ than the service tells.
+    """
+
+    last: VerifyLedgerResponse = field(default_factory=VerifyLedgerResponse)
+    kinds: Counter[MismatchKind.ValueType] = field(default_factory=Counter)
+    mismatches: list[Mismatch] = field(default_factory=list)
+    complete: bool = True
+    elapsed_s: float = 0.0
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def count(self) -> int:
+        """How many figures differ."""
+        return self.kinds.total()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything agrees."""
+        return self.complete and not self.count
+
+    def take(self, answer: VerifyLedgerResponse) -> str:
+        """Add one answer; the count as words."""
+        self.kinds.update(one.kind for one in answer.mismatches)
+        self.mismatches += answer.mismatches[: KEPT - len(self.mismatches)]
+        self.last = answer
+        self.elapsed_s = time.monotonic() - self._started
+        return f"{self.count:,} mismatches"
+
+
+async def verify(peer: Peer) -> Findings:
+    """Has everything compared; raises CommandError if that could not be completed."""
+    found = Findings()
+    try:
+        async with connected(peer) as channel:
+            call = ProgressAdminServiceStub(channel).VerifyLedger(
+                VerifyLedgerRequest(), timeout=TOTAL_TIMEOUT_S
+            )
+            await follow(call, found.take, "verifying")
+    except CommandError as error:
+        if error.reason != TOO_MANY:
+            raise
+        found.complete = False
+    return found
+
+
+def findings_document(found: Findings) -> dict[str, Any]:
+    """The findings as a JSON object: plain numbers, and the first mismatches."""
+    return {
+        "ok": found.ok,
+        "users_total": found.last.users_total,
+        "users_checked": found.last.users_checked,
+        "position": message_document(found.last.position),
+        "elapsed_s": round(found.elapsed_s, 3),
+        "complete": found.complete,
+        "mismatches_total": found.count,
+        "mismatches_by_kind": {name: found.kinds[kind] for kind, name in KINDS.items()},
+        "mismatches": [message_document(one) for one in found.mismatches],
+        "mismatches_not_listed": found.count - len(found.mismatches),
+    }
+
+
+def findings_tables(found: Findings) -> Iterator[RenderableType]:
+    """The counts, and the first mismatches."""
+    table = Table(box=None, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("users checked", number(found.last.users_checked))
+    table.add_row("at position", number(found.last.position.sequence))
+    for kind, name in KINDS.items():
+        table.add_row(f"mismatches: {name.replace('_', ' ')}", number(found.kinds[kind]))
+    table.add_row("elapsed", f"{found.elapsed_s:.1f} s")
+    yield table
+    if found.count:
+        yield _mismatches_table(found)
+    if not found.complete:
+        yield Text("More figures differ than the service tells; not all users were checked.")
+    elif not found.count:
+        yield Text("Everything agrees.")
+
+
+def _mismatches_table(found: Findings) -> Table:
+    table = Table()
+    table.add_column("what")
+    table.add_column("user")
+    table.add_column("where")
+    table.add_column("expected", justify="right")
+    table.add_column("found", justify="right")
+    for one in found.mismatches[:SHOWN]:
+        what = Text(KINDS.get(one.kind, "?").replace("_", " "))
+        table.add_row(
+            what, plain(one.user_id), plain(_where(one)), number(one.expected), number(one.found)
+        )
+    if found.count > SHOWN:
+        table.add_row(f"and {found.count - SHOWN:,} more", "", "", "", "")
+    return table
+
+
+def _where(one: Mismatch) -> str:
+    if not one.HasField("board"):
+        return f"{one.level_id}: {one.figure}"
+    board = one.board
+    window = types_pb2.Window.Name(board.window).removeprefix("WINDOW_").lower().replace("_", " ")
+    course = f"course {board.course_id}" if board.course_id else "all courses"
+    return one_line(f"{board.metric}, {course}, {window} {board.period}")

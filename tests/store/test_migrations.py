@@ -1,0 +1,90 @@
+"""Migrations keep what is stored, and fill in what they add."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+import progress_service.migrations
+from progress_service.migrations import statements
+from shared.embedded.postgres import EmbeddedPostgres
+
+VERSIONS = Path(progress_service.migrations.__file__).parent / "versions"
+LEVEL = '{{"sections": [{{"levels": [{{"level_id": "l1", "pass_ratio": {}}}]}}]}}'
+
+
+async def apply(sql: asyncpg.Connection, *revisions: str) -> None:
+    for revision in revisions:
+        script = (VERSIONS / f"{revision}.sql").read_text(encoding="utf-8")
+        for statement in statements(script):
+            await sql.execute(statement)
+
+
+@pytest.fixture
+async def older(postgres_server: EmbeddedPostgres) -> AsyncIterator[asyncpg.Connection]:
+    """A database as the release before has it."""
+    postgres_server.create_database("older")
+    sql = await asyncpg.connect(postgres_server.url("older"))
+    try:
+        await apply(sql, "0001_ledger", "0002_history")
+        yield sql
+    finally:
+        await sql.close()
+        postgres_server.drop_database("older")
+
+
+async def test_attempts_of_before_have_passed_by_the_version_of_their_time(
+    older: asyncpg.Connection,
+) -> None:
+    await older.execute("INSERT INTO courses (course_id, version) VALUES ('c', 3)")
+    for version, (pass_ratio, since) in enumerate([(0.8, 1), (0.5, 10), (1.0, 20)], start=1):
+        await older.execute(
+            "INSERT INTO course_versions VALUES ('c', $1, $2, make_date(2026, 3, $3))",
+            version,
+            LEVEL.format(pass_ratio),
+            since,
+        )
+    attempts = [(1, 6, 2), (2, 8, 3), (3, 6, 12), (4, 4, 12), (5, 6, 21), (6, 10, 22)]
+    for number, correct, day in attempts:
+        await older.execute(
+            """INSERT INTO attempts VALUES ($1, 'ann', 'c', 'l1', 'r', $2, 10, 0, 0, false,
+                                            now(), make_date(2026, 3, $3))""",
+            number,
+            correct,
+            day,
+        )
+    await older.execute("INSERT INTO level_progress VALUES ('ann', 'c', 'l1', 10, 6, 0, now(), 50)")
+    await older.execute("INSERT INTO level_rewards VALUES ('ann', 'l1')")
+    for number, metric in enumerate(("marks", "xp")):
+        await older.execute(
+            """INSERT INTO xp_entries VALUES ($1, 'ann', $2, 50, 50, 'level', '', 'c', 'l1', 2,
+                                              now(), now(), 0, NULL, '', '')""",
+            number,
+            metric,
+        )
+    await apply(older, "0003_learning")
+    passed = await older.fetch("SELECT attempt_id FROM attempts WHERE passed ORDER BY 1")
+    assert [row["attempt_id"] for row in passed] == [2, 3, 6]
+    assert await older.fetchval("SELECT attempt_id FROM level_rewards") == 2
+    assert await older.fetchval("SELECT best_ratio FROM level_progress") == 1.0
+    assert not await older.fetchval("SELECT bool_or(voided) FROM attempts")
+
+
+async def test_what_completed_a_level_has_passed_whatever_the_versions_say(
+    older: asyncpg.Connection,
+) -> None:
+    for number, minute in ((1, 0), (2, 1)):
+        await older.execute(
+            """INSERT INTO attempts VALUES ($1, 'ann', 'c', 'l1', 'r', 5, 10, 50, 0, false,
+                                            make_timestamptz(2026, 3, 1, 12, $2, 0))""",
+            number,
+            minute,
+        )
+    await older.execute(
+        """INSERT INTO level_progress VALUES ('ann', 'c', 'l1', 50, 2, 0,
+                                              make_timestamptz(2026, 3, 1, 12, 1, 0), 0)"""
+    )
+    await apply(older, "0003_learning")
+    passed = await older.fetch("SELECT attempt_id FROM attempts WHERE passed")
+    assert [row["attempt_id"] for row in passed] == [2]
