@@ -42,7 +42,7 @@ _STATEMENTS = tuple(
     for statement in (
         """UPDATE users SET user_id = :pseudonym, display_name = '', avatar_url = '',
                time_zone = '', hidden = false, active_days = '{}', carried_days = '{}',
-               earlier_zones = '[]', freeze_grants = '[]', update_time = now()
+               earlier_zones = '[]', freeze_grants = '[]', update_time = create_time
            WHERE user_id = :user_id""",
         """UPDATE attempts SET user_id = :pseudonym, request_id = '', reason = ''
            WHERE user_id = :user_id""",
