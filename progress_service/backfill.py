@@ -200,7 +200,7 @@ class _Run:
         users = len(user_ids) - len(again)
         await self._tell(self.done.after(users, mended.repair, mended.completions))
         if mended.change_id:
-            with suppress(Unavailable):
+            with suppress(Unavailable, ResourceExhausted):
                 await self.parts.publisher.position_of(mended.change_id, _NUMBERED_S)
 
     async def _tell(self, done: Backfilled) -> None:

@@ -1,5 +1,6 @@
 """Where an import's items go: into the database, or into a dry run."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,8 @@ from progress_service.domain.active_day import ActiveDay
 from progress_service.domain.course import Course
 from progress_service.domain.user import User
 from progress_service.import_batch import Stored
-from progress_service.store import active_days, course_edits, learner_read
+from progress_service.store import active_days, admin_actions, course_edits, learner_read
+from progress_service.store.admin_actions import AdminAction
 from progress_service.store.course_edits import Editor
 from progress_service.store.database import Database, Purpose
 from progress_service.store.dry_run import DryRun
@@ -50,7 +52,8 @@ class Writer(Protocol):
 class Committing:
     """Commits the users of a batch together, then each course by itself, then each round of
     commands, then the active days. A process that dies in between leaves what it has committed;
-    all of it comes out the same when the batch is sent again.
+    all of it comes out the same when the batch is sent again. That there is an import is on
+    record, in a transaction of its own, before the first that writes anything.
     """
 
     depth = 2
@@ -67,6 +70,8 @@ class Committing:
         self._profiles = profiles
         self._credit_log = credit_log
         self._on_commit = on_commit
+        self._opening = asyncio.Lock()
+        self._opened = False
         purpose = Purpose.IMPORT
         self._users: GroupWriter[User, None] = GroupWriter(database, self._put_users, purpose)
         self._days: GroupWriter[ActiveDay, None] = GroupWriter(database, self._add_days, purpose)
@@ -75,15 +80,18 @@ class Committing:
         )
 
     async def put_users(self, users: Sequence[User]) -> list[Stored]:
+        await self._open()
         latest = {one.user_id: one for one in users}
         stored = dict(zip(latest, await self._users.write([*latest.values()]), strict=True))
         self._on_commit()
         return [stored[one.user_id] for one in users]
 
     async def put_courses(self, courses: Sequence[Course]) -> list[Stored]:
+        await self._open()
         return [await self._put_course(course) for course in courses]
 
     async def record(self, commands: Sequence[Command]) -> list[Outcome]:
+        await self._open()
         outcomes = await self._commands.write(commands)
         self._on_commit()
         self._credit_log.write(outcomes, [request_id()] * len(outcomes))
@@ -92,7 +100,18 @@ class Committing:
         return outcomes
 
     async def add_days(self, days: Sequence[ActiveDay]) -> list[Stored]:
+        await self._open()
         return await self._days.write(days)
+
+    async def _open(self) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            await admin_actions.record(connection, [AdminAction(_METHOD, actor(), "", "begun")])
+
+        # Two batches may be under way.
+        async with self._opening:
+            if not self._opened:
+                await self._database.write(work, Purpose.IMPORT)
+                self._opened = True
 
     async def _put_users(
         self, connection: AsyncConnection, users: Sequence[User], *, skip_held: bool = False

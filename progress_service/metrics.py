@@ -37,7 +37,8 @@ VERIFIED_USERS = Counter(
 )
 MISMATCHES = Counter(
     "laurel_mismatches_total",
-    "Figures that the background verification found to differ: total, standing, level_progress.",
+    "Figures that the background verification found to differ: total, standing, level_progress, "
+    "course_progress.",
     ["kind"],
 )
 VERIFIER_FAILURES = Counter(

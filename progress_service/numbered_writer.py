@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.publisher import Publisher
-from progress_service.store.database import Database
+from progress_service.store.database import Database, Purpose
 from progress_service.store.positions import Position
 
 _MOST_S = 20.0
@@ -26,6 +26,7 @@ class NumberedWriter:
         self,
         work: Callable[[AsyncConnection], Awaitable[int]],
         remaining_s: Callable[[], float | None],
+        purpose: Purpose = Purpose.EDIT,
     ) -> Position:
         """The place of the change that `work` queues, or had queued before: its change_id.
 
@@ -33,7 +34,7 @@ class NumberedWriter:
         number before the caller's time, or 20 s, are over: then it is committed, and `work`
         must answer the same change_id when it is repeated.
         """
-        change_id = await self.database.write(work)
+        change_id = await self.database.write(work, purpose)
         self.on_commit()
         left_s = remaining_s()
         within_s = _MOST_S if left_s is None else min(left_s * (1 - _MARGIN), _MOST_S)

@@ -88,8 +88,13 @@ class Recalculator:
         told: Counts | None = None
         told_at = 0.0
         while not self.draining.is_set():
-            async with self.database.read() as connection:
-                job = await course_jobs.load(connection, course_id)
+            try:
+                async with self.database.read() as connection:
+                    job = await course_jobs.load(connection, course_id)
+            except ResourceExhausted:
+                # Reads come first; the job goes on without our looking.
+                await self._pause()
+                continue
             if job is None:
                 raise AssertionError("jobs are never deleted")
             counts = _risen(told, _counts(job))

@@ -113,6 +113,7 @@ def _log(mismatch: Mismatch, position: Position) -> None:
         kind=mismatch.kind.name.lower(),
         user_id=mismatch.user_id,
         board=board.name if board else "",
+        course_id=mismatch.course_id,
         level_id=mismatch.level_id,
         figure=mismatch.figure,
         expected=mismatch.expected,

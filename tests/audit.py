@@ -11,6 +11,7 @@ from tests.progress import Progress, level
 
 TOTAL, STANDING = pb.MISMATCH_KIND_TOTAL, pb.MISMATCH_KIND_STANDING
 LEVEL = pb.MISMATCH_KIND_LEVEL_PROGRESS
+COURSE = pb.MISMATCH_KIND_COURSE_PROGRESS
 MOMENT = datetime(2026, 3, 5, 12, tzinfo=UTC)
 
 ALL_TIME = "board_id = (SELECT board_id FROM boards WHERE board_window = 1 AND course_id = '' {})"
@@ -19,7 +20,7 @@ MARKS = ALL_TIME.format("AND metric = 'marks'")
 
 
 class Found(NamedTuple):
-    """A mismatch, short: `where` is metric/course/window/period, or level/figure."""
+    """A mismatch, short: `where` is metric/course/window/period, level/figure or course/figure."""
 
     kind: int
     user_id: str
@@ -32,9 +33,14 @@ def short(one: pb.Mismatch) -> Found:
     board = one.board
     if one.kind == LEVEL:
         assert not one.HasField("board")
+        assert one.course_id
         where = f"{one.level_id}/{one.figure}"
+    elif one.kind == COURSE:
+        assert not one.HasField("board")
+        assert one.level_id == ""
+        where = f"{one.course_id}/{one.figure}"
     else:
-        assert one.level_id == one.figure == ""
+        assert one.level_id == one.figure == one.course_id == ""
         window = types_pb2.Window.Name(board.window).removeprefix("WINDOW_").lower()
         where = f"{board.metric}/{board.course_id}/{window}/{board.period}"
     return Found(one.kind, one.user_id, where, one.expected, one.found)

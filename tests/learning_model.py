@@ -110,7 +110,12 @@ class Model:
             return
         attempt.voided, level, rule = True, attempt.level, self.rules.get(attempt.level)
         left = learner.tries(level)
-        if not any(one.passed or (rule and one.ratio >= rule.pass_ratio) for one in left):
+        reach = [one for one in left if rule and one.ratio >= rule.pass_ratio]
+        completing = next((one for one in left if one.passed or one in reach), None)
+        if completing and not completing.passed:
+            for one in reach:
+                one.passed = True
+        if not completing:
             learner.done.discard(level)
             payer = learner.paid.get(level)
             paid = [e for e in learner.of_level(level, marks=False) if e.attempt is payer]

@@ -9,6 +9,7 @@ only lost when it is over, as in Trophy and Duolingo.
 Days are kept as runs: disjoint, sorted, each from its first to its last day.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -114,6 +115,29 @@ def streak_of(
     if days and not gaps.outlived(next_day, yesterday):
         days = 0
     return Streak(days, longest, gaps.freezes)
+
+
+def present_days(
+    runs: tuple[Run, ...], amnesty: tuple[Run, ...], grants: Sequence[FreezeGrant], today: date
+) -> int:
+    """As `streak_of` says, of the present streak alone. Without grants it looks back no further
+    than that streak reaches; `amnesty` days are merged.
+    """
+    if grants:
+        return streak_of(runs, amnesty, grants, today).days
+    days, gap_last = 0, today - _DAY
+    for run in reversed(runs):
+        gap_first = run.last + _DAY
+        if gap_first <= gap_last and not _covers(amnesty, gap_first, gap_last):
+            break
+        days += run.days
+        gap_last = min(run.first - _DAY, today - _DAY)
+    return days
+
+
+def _covers(amnesty: Sequence[Run], first: date, last: date) -> bool:
+    passed = bisect_right(amnesty, first, key=_first)
+    return passed > 0 and amnesty[passed - 1].last >= last
 
 
 class _Gaps:

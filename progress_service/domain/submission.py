@@ -73,7 +73,9 @@ class CourseState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LearnerState:
-    """What judging needs to know. `rewarded`: the level has paid this user before."""
+    """What judging needs to know. `rewarded`: the level's reward is settled, paid before or
+    carried over.
+    """
 
     level: LevelState
     course: CourseState
@@ -84,7 +86,9 @@ class LearnerState:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What an attempt changes; written whole or not at all."""
+    """What an attempt changes; written whole or not at all. `rewarded`: it settles the level's
+    reward, which is never paid again: by its credits, or as a result carried over without XP.
+    """
 
     marks: int
     passed: bool
@@ -181,7 +185,8 @@ def judge(
     passed = is_pass(correct, submission.total_questions, level.pass_ratio)
     before = state.level
     completes = passed and before.complete_time is None
-    pays = passed and not state.rewarded and not submission.without_xp
+    settles = passed and not state.rewarded
+    pays = settles and not submission.without_xp
     credited = tuple(_credits(level, course.course_id, marks, state, pays=pays))
     xp = sum(credit.amount for credit in credited if credit.metric == XP)
     best = max(before.best_marks, marks)
@@ -201,7 +206,7 @@ def judge(
             marks=state.course.marks + best - before.best_marks,
         ),
         credits=credited,
-        rewarded=pays,
+        rewarded=settles,
         unlocked_level_ids=course.unlocked_by(level.level_id, state.completed_neighbours)
         if completes
         else (),

@@ -1,4 +1,4 @@
-"""ProgressAdminService: imports and status."""
+"""ProgressAdminService: imports, corrections, people, verification, status."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from progress_service.servicers.admin_codec import action_message, erasure_of, r
 from progress_service.servicers.audit_codec import backfill_of, backfill_response, verify_response
 from progress_service.servicers.import_codec import batch_of, decodable, import_response
 from progress_service.store import admin_actions, erasures, resets, status
-from progress_service.store.database import Database
+from progress_service.store.database import Database, Purpose
 from progress_service.stream_write import write_within
 from progress_service.verification import Verification, Verified
 from shared.caller import actor
@@ -110,7 +110,10 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
     ) -> pb.EraseUserResponse:
         erasure = erasure_of(request)
         position = await self.numbered.write(
-            lambda connection: erasures.erase(connection, erasure), context.time_remaining
+            lambda connection: erasures.erase(connection, erasure),
+            context.time_remaining,
+            # It may take minutes, and must not keep edits waiting.
+            Purpose.AUDIT,
         )
         return pb.EraseUserResponse(position=codec.position_message(position))
 

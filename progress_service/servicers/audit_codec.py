@@ -31,6 +31,7 @@ def _mismatch(one: Mismatch) -> pb.Mismatch:
         kind=pb.MismatchKind.ValueType(one.kind),
         level_id=one.level_id,
         figure=one.figure,
+        course_id="" if board else one.course_id,
     )
 
 

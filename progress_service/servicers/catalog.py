@@ -1,4 +1,4 @@
-"""CatalogService: users, courses, metrics."""
+"""CatalogService: users, courses, metrics, amnesty days."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         user.check(profile)
 
         async def work(connection: AsyncConnection) -> None:
-            await self.profiles.put(connection, [profile])
+            await self.profiles.put(connection, [profile], actor())
 
         await self.database.write(work)
         self.on_commit()

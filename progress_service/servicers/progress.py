@@ -98,7 +98,8 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
         user_id = codec.required_id(request.user_id, "user_id")
         now = self.clock()
         async with self.database.read() as connection:
-            found = await stats.load(connection, user_id, streak.civil_day(now, self.zone))
+            today = streak.civil_day(now, self.zone)
+            found = await stats.load(connection, self.courses, user_id, today)
         if found is None:
             raise user_not_found(user_id)
         return stats_message(found, now, self.zone)

@@ -147,6 +147,7 @@ def entry_message(row: Any) -> pb.XpEntry:
         occurred_time=timestamp(row.occurred_time),
         create_time=timestamp(row.create_time),
         revokes_entry_id=str(row.revokes_entry_id or ""),
+        revoked_by_entry_id=str(row.revoked_by_entry_id or ""),
         reason=row.reason,
         actor=row.actor,
     )

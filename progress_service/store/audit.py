@@ -1,5 +1,5 @@
 """What is stored held against what it follows from: totals and standings against the ledger,
-progress at levels against the attempts.
+progress at levels against the attempts and the ledger, sums over courses against that progress.
 
 One set of statements for verifying, watching and mending. Each sees one snapshot, so writers
 and the sequencer may go on meanwhile.
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from progress_service.domain.ledger import LEVEL_SOURCE, MARKS, XP
 from progress_service.store.ledger_write import STANDING_CORRECTION, USER_ERASURE, WINDOW_RESET
 from progress_service.store.mismatches import Kind, Mismatch, WrongStanding
 from progress_service.store.user_ranges import OfUsers, Users
@@ -32,6 +33,12 @@ def _bounded(total: str) -> str:
     return f"greatest(least({total}, {2**63 - 1}), {-(2**63)})::bigint"
 
 
+def _both(figure: str, aggregate: str) -> str:
+    """SQL: a figure as expected and as found, of rows that say which they are; 0: there is none."""
+    return f"""coalesce({aggregate} FILTER (WHERE NOT found), 0) AS {figure},
+               coalesce({aggregate} FILTER (WHERE found), 0) AS {figure}_found"""
+
+
 # Cost: the users' entries and totals, read once each. Index: xp_entries_user, user_totals_pkey.
 _TOTALS = OfUsers(f"""
     SELECT user_id, metric, {_bounded("sum(expected)")} AS expected,
@@ -44,8 +51,9 @@ _TOTALS = OfUsers(f"""
     ORDER BY user_id, metric
 """)
 # What an entry counts on, as the sequencer folds it: every window kept, with the course and
-# without; on a board that was reset only entries that were numbered since, and of revocations
-# only those of such entries. `pending`: of entries that have no number yet.
+# without; on a board that was reset only entries that were numbered since, and of what cancels
+# or replaces an entry only what is of such an entry. `pending`: of entries that have no number
+# yet.
 #
 # The entries are grouped by what decides their boards, and unfolded again board by board, so
 # that nothing large is joined with anything large: a plan made without statistics cannot be
@@ -57,8 +65,8 @@ _STANDINGS = OfUsers(f"""
     WITH entries AS (
         SELECT e.user_id, e.metric, e.course_id, e.occurred_date, e.windows, e.amount,
                (SELECT c.sequence FROM changes c WHERE c.entry_id = e.entry_id) AS sequence,
-               CASE WHEN e.revokes_entry_id IS NOT NULL THEN
-                   (SELECT c.sequence FROM changes c WHERE c.entry_id = e.revokes_entry_id)
+               CASE WHEN e.of_entry_id IS NOT NULL THEN
+                   (SELECT c.sequence FROM changes c WHERE c.entry_id = e.of_entry_id)
                    END AS of_sequence
         FROM xp_entries e WHERE {{e}} AND e.user_id < '~'
     ), grouped AS MATERIALIZED (
@@ -113,34 +121,91 @@ _STANDINGS = OfUsers(f"""
                       WHERE u.user_id = n.user_id AND u.kind = {USER_ERASURE})
     ORDER BY n.user_id, n.metric, n.course_id, n.board_window, n.period
 """)
-# A level is completed by an attempt that passed. Without attempts it is not; whether one that
-# did not pass when it arrived passes now is for the course's edits to judge.
-# Cost: the users' attempts and progress, read once each. Index: attempts_user,
-# level_progress_pkey.
+# A level is completed by an attempt that passed: when it arrived, or by an edit or a withdrawal
+# since, which say so of the attempt. It has earned what the ledger has of its XP, without what
+# is cancelled. It has paid, once for all, what was not cancelled by withdrawing an attempt (such
+# an entry names the attempt, and cancels one that is counted beside it): then it has its key.
+# A key may be there without entries, so it is not looked at from that side.
+# `found`: as stored, of what is expected. All sides are grouped together, rather than joined.
+# Cost: the users' attempts, entries, progress and keys, read once each. Index: attempts_user,
+# xp_entries_user, level_progress_pkey, level_rewards_pkey.
 _LEVELS = OfUsers(f"""
-    WITH counted AS MATERIALIZED (
-        SELECT a.user_id, a.course_id, a.level_id, count(*) AS attempts,
-               max(a.marks) AS best_marks,
-               {_bounded("sum(a.time_spent_ms)")} AS time_spent_ms,
-               bool_or(a.passed)::int AS passed
+    WITH sides AS MATERIALIZED (
+        SELECT a.user_id, a.course_id, a.level_id, false AS found, 1 AS attempts,
+               a.marks AS best_marks, a.passed::int AS completed, NULL::int AS rewarded,
+               a.time_spent_ms, NULL::bigint AS xp_earned
         FROM attempts a WHERE {{a}} AND NOT a.voided
-        GROUP BY a.user_id, a.course_id, a.level_id
-    ), stored AS MATERIALIZED (
-        SELECT p.user_id, p.course_id, p.level_id, p.attempts, p.best_marks, p.time_spent_ms,
-               (p.complete_time IS NOT NULL)::int AS completed
+        UNION ALL
+        SELECT e.user_id, e.course_id, e.level_id, false, NULL, NULL, NULL,
+               CASE WHEN e.revokes_entry_id IS NULL THEN 1
+                    WHEN e.attempt_id IS NOT NULL THEN -1 END,
+               NULL, CASE e.metric WHEN '{XP}' THEN e.amount END
+        FROM xp_entries e WHERE {{e}} AND e.source = '{LEVEL_SOURCE}' AND e.metric <> '{MARKS}'
+        UNION ALL
+        SELECT p.user_id, p.course_id, p.level_id, true, p.attempts, p.best_marks,
+               (p.complete_time IS NOT NULL)::int, NULL, p.time_spent_ms, p.xp_earned
         FROM level_progress p WHERE {{p}}
+        UNION ALL
+        SELECT r.user_id, NULL, r.level_id, true, NULL, NULL, NULL, 1, NULL, NULL
+        FROM level_rewards r WHERE {{r}}
+    ), levels AS (
+        SELECT user_id, level_id, max(course_id) AS course_id,
+               {_both("attempts", "sum(attempts)")},
+               {_both("best_marks", "max(best_marks)")},
+               {_both("completed", "max(completed)")},
+               {_both("rewarded", "sum(rewarded)")},
+               {_both("time_spent_ms", "sum(time_spent_ms)")},
+               {_both("xp_earned", "sum(xp_earned)")}
+        FROM sides GROUP BY user_id, level_id
     )
-    SELECT user_id, level_id, f.figure, coalesce(f.expected, 0) AS expected,
-           coalesce(f.found, 0) AS found
-    FROM counted c FULL JOIN stored s USING (user_id, course_id, level_id)
-    CROSS JOIN LATERAL (VALUES
-        ('attempts', c.attempts, s.attempts),
-        ('best_marks', c.best_marks, s.best_marks),
-        ('completed', CASE WHEN c.passed = 0 THEN s.completed ELSE c.passed END, s.completed),
-        ('time_spent_ms', c.time_spent_ms, s.time_spent_ms)
+    SELECT user_id, course_id, level_id, f.figure, {_bounded("f.expected")} AS expected,
+           {_bounded("f.found")} AS found
+    FROM levels l CROSS JOIN LATERAL (VALUES
+        ('attempts', l.attempts, l.attempts_found),
+        ('best_marks', l.best_marks, l.best_marks_found),
+        ('completed', l.completed, l.completed_found),
+        ('rewarded', least(l.rewarded, 1), least(l.rewarded, l.rewarded_found)),
+        ('time_spent_ms', l.time_spent_ms, l.time_spent_ms_found),
+        ('xp_earned', l.xp_earned, l.xp_earned_found)
     ) AS f (figure, expected, found)
-    WHERE coalesce(f.expected, 0) <> coalesce(f.found, 0)
+    WHERE f.expected <> f.found
     ORDER BY user_id, level_id, f.figure
+""")
+# The sums over the levels that the course's current version has; those that were judged by an
+# older one are still to be judged, and passed over. Where there are no sums, none were expected.
+# Cost: the users' progress, read once, and the definition of each course that they are in.
+# Index: course_progress_pkey, level_progress_pkey.
+_COURSES = OfUsers(f"""
+    WITH stored AS MATERIALIZED (
+        SELECT c.user_id, c.course_id, c.course_version, c.levels_completed, c.marks
+        FROM course_progress c WHERE {{c}}
+    ), tried AS MATERIALIZED (
+        SELECT p.user_id, p.course_id, p.level_id, p.complete_time, p.best_marks
+        FROM level_progress p WHERE {{p}}
+    ), current AS MATERIALIZED (
+        SELECT course_id, version, v.definition FROM courses JOIN course_versions v
+               USING (course_id, version)
+        WHERE course_id IN (SELECT course_id FROM stored UNION SELECT course_id FROM tried)
+    ), levels AS MATERIALIZED (
+        SELECT course_id, one.level_id #>> '{{{{}}}}' AS level_id FROM current
+        CROSS JOIN LATERAL jsonb_path_query(
+            definition, '$.sections[*].levels[*].level_id'
+        ) AS one (level_id)
+    ), sums AS MATERIALIZED (
+        SELECT t.user_id, course_id, count(t.complete_time) AS levels_completed,
+               {_bounded("sum(t.best_marks)")} AS marks
+        FROM tried t JOIN levels USING (course_id, level_id) GROUP BY t.user_id, course_id
+    )
+    SELECT user_id, course_id, f.figure, coalesce(f.expected, 0) AS expected,
+           coalesce(f.found, 0) AS found
+    FROM sums e FULL JOIN stored s USING (user_id, course_id) JOIN current USING (course_id)
+    CROSS JOIN LATERAL (VALUES
+        ('levels_completed', e.levels_completed, s.levels_completed),
+        ('marks', e.marks, s.marks)
+    ) AS f (figure, expected, found)
+    WHERE coalesce(s.course_version, version) = version
+      AND coalesce(f.expected, 0) <> coalesce(f.found, 0)
+    ORDER BY user_id, course_id, f.figure
 """)
 
 Each = Callable[[Mismatch], None]
@@ -164,6 +229,7 @@ async def compare(connection: AsyncConnection, users: Users, each: Each) -> None
     await compare_totals(connection, users, each)
     await compare_standings(connection, users, lambda one: each(one.mismatch))
     await _each_row(connection, _LEVELS, users, lambda row: each(_level(row)))
+    await _each_row(connection, _COURSES, users, lambda row: each(_course(row)))
 
 
 async def compare_totals(connection: AsyncConnection, users: Users, each: Each) -> None:
@@ -220,11 +286,15 @@ def _standing(row: Any) -> WrongStanding:
 
 
 def _level(row: Any) -> Mismatch:
+    return _course(row)._replace(kind=Kind.LEVEL_PROGRESS, level_id=row.level_id)
+
+
+def _course(row: Any) -> Mismatch:
     return Mismatch(
-        Kind.LEVEL_PROGRESS,
+        Kind.COURSE_PROGRESS,
         row.user_id,
         row.expected,
         row.found,
-        level_id=row.level_id,
+        course_id=row.course_id,
         figure=row.figure,
     )

@@ -30,6 +30,8 @@ _MOST_LEVELS = 200_000
 _AT_ONCE_S = 0.005
 """Other calls go on after so long."""
 _TRIES = 8
+_WAITS = 3
+"""For a course that is held: what was counted still holds, as long as the version does."""
 
 
 class Editor(NamedTuple):
@@ -143,12 +145,13 @@ class CourseEdits:
             await _store(connection, course, editor)
             return True
 
-        try:
-            return await self.database.write(work)
-        except Unavailable as error:
-            if error.reason != "ROW_BUSY":
-                raise
-            return False
+        for _ in range(_WAITS):
+            try:
+                return await self.database.write(work)
+            except Unavailable as error:
+                if error.reason != "ROW_BUSY":
+                    raise
+        return False
 
     async def _touched(self, before: Course, after: Course) -> Touched:
         """Counts the learners, some at a time: each from a snapshot of its own, so it holds up

@@ -143,7 +143,7 @@ class CourseCache:
             return known
         found = (await load(connection, [course_id])).get(course_id)
         if found is not None:
-            self._keep(found)
+            self.keep(found)
         return found
 
     async def pass_ratios(

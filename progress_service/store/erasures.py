@@ -36,7 +36,7 @@ _QUEUE = text(
 )
 _RENAME = "SET user_id = :pseudonym WHERE user_id = :user_id"
 # Cost: the user's rows, each by an index that begins with user_id; entries that the person
-# wrote for others, by xp_entries_actor; and one pass over admin_actions.
+# wrote for others, by xp_entries_actor; and the acts, by admin_actions_actor.
 _STATEMENTS = tuple(
     text(statement)
     for statement in (
@@ -57,9 +57,10 @@ _STATEMENTS = tuple(
         ),
         "DELETE FROM request_keys WHERE user_id = :user_id",
         "DELETE FROM award_references WHERE user_id = :user_id",
-        f"""UPDATE admin_actions SET user_id = :pseudonym, detail = ''
+        # Not the pseudonym: an act next to the erasure would say whose it is.
+        f"""UPDATE admin_actions SET user_id = '', detail = ''
             WHERE user_id = :user_id AND method <> '{METHOD}'""",
-        "UPDATE admin_actions SET actor = :pseudonym WHERE actor = :user_id",
+        "UPDATE admin_actions SET actor = '' WHERE actor = :user_id AND actor <> ''",
     )
 )
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.domain.request import RequestKind
 from progress_service.store import admin_actions
 from progress_service.store.admin_actions import AdminAction
-from progress_service.store.database import Database
+from progress_service.store.database import Database, Purpose
 from progress_service.store.ledger_write import PROFILE_CHANGE, STANDING_CORRECTION, XP_DELTA
 from progress_service.store.not_found import user_not_found
 
@@ -38,10 +38,19 @@ _OTHERS = f"""
     amount FROM {{table}}
     WHERE user_id = $1 AND kind IN ({PROFILE_CHANGE}, {STANDING_CORRECTION}) AND kind <> {XP_DELTA}
 """
+_ENTRY = f"""(to_jsonb(e)
+               || jsonb_build_object(
+                   'entry_id', e.entry_id::text,
+                   'attempt_id', coalesce(e.attempt_id::text, ''),
+                   'revokes_entry_id', coalesce(e.revokes_entry_id::text, ''),
+                   'windows', (SELECT jsonb_agg({_NAME_OF_WINDOW}[w] ORDER BY w)
+                               FROM generate_series(1, 5) w
+                               WHERE e.windows = 0 OR e.windows & (1 << w) <> 0)))"""
 _NUMBERED = "SELECT sequence, numbered_time, " + _OTHERS.format(table="changes")
 _QUEUED = "SELECT NULL, NULL, " + _OTHERS.format(table="unnumbered_changes")
 # In most, a row's columns as they are stored, less user_id; ids as strings, as in the contract.
-# Cost: the user's rows, each by an index that begins with user_id.
+# Cost: the user's rows, each by an index that begins with user_id; what the user wrote for
+# others, by an index too; and one pass over admin_actions.
 _QUERIES = {
     "profile": f"""
         SELECT to_jsonb(u)
@@ -67,15 +76,14 @@ _QUERIES = {
         SELECT to_jsonb(a) - 'user_id' || jsonb_build_object('attempt_id', a.attempt_id::text)
         FROM attempts a WHERE a.user_id = $1 ORDER BY a.attempt_id""",
     "ledger": f"""
-        SELECT to_jsonb(e) - 'user_id'
-               || jsonb_build_object(
-                   'entry_id', e.entry_id::text,
-                   'attempt_id', coalesce(e.attempt_id::text, ''),
-                   'revokes_entry_id', coalesce(e.revokes_entry_id::text, ''),
-                   'windows', (SELECT jsonb_agg({_NAME_OF_WINDOW}[w] ORDER BY w)
-                               FROM generate_series(1, 5) w
-                               WHERE e.windows = 0 OR e.windows & (1 << w) <> 0))
+        SELECT {_ENTRY} - 'user_id'
         FROM xp_entries e WHERE e.user_id = $1 ORDER BY e.entry_id""",
+    # What the user wrote for others, whom it names; their totals are not the user's.
+    # Index: xp_entries_actor.
+    "ledger_by_actor": f"""
+        SELECT {_ENTRY} - 'total_after'
+        FROM xp_entries e WHERE e.actor = $1 AND e.actor <> '' AND e.actor <> e.user_id
+        ORDER BY e.entry_id""",
     "level_rewards": """
         SELECT to_jsonb(r) - 'user_id'
                || jsonb_build_object('attempt_id', coalesce(r.attempt_id::text, ''))
@@ -100,8 +108,8 @@ _QUERIES = {
         FROM ({_NUMBERED} UNION ALL {_QUEUED}) c
         ORDER BY c.change_id""",
     "admin_actions": """
-        SELECT to_jsonb(a) - ARRAY['user_id', 'action_id'] FROM admin_actions a
-        WHERE a.user_id = $1 ORDER BY a.action_id""",
+        SELECT to_jsonb(a) - 'action_id' FROM admin_actions a
+        WHERE a.user_id = $1 OR (a.actor = $1 AND a.actor <> '') ORDER BY a.action_id""",
 }
 
 
@@ -132,7 +140,7 @@ class Export(AbstractContextManager["Export"]):
 
     async def fill(self, database: Database, user_id: str) -> None:
         """Copies everything at one position; raises NotFound (USER_NOT_FOUND)."""
-        async with database.read() as connection:
+        async with database.read(Purpose.AUDIT) as connection:
             await connection.execute(_SETTINGS)
             raw = (await connection.get_raw_connection()).driver_connection
             if not isinstance(raw, asyncpg.Connection):

@@ -32,23 +32,23 @@ _NEW_BOARDS = text(
                         AND b.board_window = e.board_window AND b.period = e.period)
     """
 )
-# A revocation does not count on boards that were reset since the cancelled entry counted. That
-# one is before it in the queue, so it has its number by now. One that is not there any more
-# counted before any reset.
-# Cost: for each revocation two primary-key look-ups and up to ten boards.
+# What cancels or replaces an entry does not count on boards that were reset since that one
+# counted. That one is before it in the queue, so it has its number by now. One that is not there
+# any more counted before any reset.
+# Cost: for each of them two primary-key look-ups and up to ten boards.
 _EXCLUDE = text(
     f"""
     WITH reset AS (
         SELECT r.sequence, array_agg(b.board_id ORDER BY b.board_id) AS board_ids
         FROM changes r
         JOIN xp_entries e ON e.entry_id = r.entry_id
-        LEFT JOIN changes cancelled ON cancelled.entry_id = e.revokes_entry_id
+        LEFT JOIN changes origin ON origin.entry_id = e.of_entry_id
         {_BOARDS_OF.format(of="r")}
         JOIN boards b ON b.metric = r.metric AND b.course_id = k.board_course_id
                      AND b.board_window = p.board_window AND b.period = p.period
         WHERE r.sequence > :head AND r.sequence <= :through
-          AND r.kind = {XP_DELTA} AND r.amount < 0
-          AND b.reset_sequence > coalesce(cancelled.sequence, 0)
+          AND r.kind = {XP_DELTA} AND e.of_entry_id IS NOT NULL
+          AND b.reset_sequence > coalesce(origin.sequence, 0)
         GROUP BY r.sequence
     )
     UPDATE changes SET excluded_boards = reset.board_ids
@@ -131,7 +131,7 @@ async def fold_deltas(
     connection: AsyncConnection, head: int, through: int, *, revocations: bool
 ) -> None:
     """Folds the credits after `head`, up to `through`, into standings; `revocations`: some cancel
-    an entry. Those have their `excluded_boards` afterwards.
+    or replace an entry. Those have their `excluded_boards` afterwards.
     """
     batch = {"head": head, "through": through}
     await connection.execute(_NEW_BOARDS, batch)

@@ -102,6 +102,7 @@ _ENTRIES = RowSet(
         "occurred_date": "date",
         "windows": "smallint",
         "revokes_entry_id": "bigint",
+        "of_entry_id": "bigint",
         "reason": "text",
         "actor": "text",
     },
@@ -150,9 +151,9 @@ _WRITE = f"""
         FROM {_ACTIVE.source} WHERE users.user_id = active_rows.user_id
     ){{more}}
     INSERT INTO unnumbered_changes (kind, user_id, entry_id, metric, amount, source, course_id,
-                                    occurred_time, occurred_date, windows)
+                                    occurred_time, occurred_date, windows, of_entry_id)
     SELECT {XP_DELTA}, user_id, entry_id, metric, amount, source, course_id,
-           occurred_time, occurred_date, windows
+           occurred_time, occurred_date, windows, of_entry_id
     FROM entries ORDER BY ordinal
 """
 _WRITE_COMMANDS = text(_WRITE.format(more=""))
@@ -160,12 +161,16 @@ _WRITE_ADMINISTRATIVE = text(_WRITE.format(more=f", new_actions AS ({INSERT})"))
 
 
 class EntryIds(NamedTuple):
-    """What a written entry belongs to, beside its credit."""
+    """What a written entry belongs to, beside its credit.
+
+    `of_entry_id`: it counts on no board that was reset since that entry; None: on all.
+    """
 
     entry_id: int
     windows: int
     attempt_id: int | None = None
     revokes_entry_id: int | None = None
+    of_entry_id: int | None = None
     reason: str = ""
     actor: str = ""
 
@@ -233,6 +238,7 @@ class Batch:
                 moment.day,
                 ids.windows,
                 ids.revokes_entry_id,
+                ids.of_entry_id,
                 ids.reason,
                 ids.actor,
             )

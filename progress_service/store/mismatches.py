@@ -13,11 +13,13 @@ class Kind(IntEnum):
     TOTAL = 1
     STANDING = 2
     LEVEL_PROGRESS = 3
+    COURSE_PROGRESS = 4
 
 
 class Mismatch(NamedTuple):
     """A stored figure that differs. `metric` and what follows it name a board; `level_id` and
-    `figure` are of progress at a level; what does not apply is empty, or 0.
+    `figure` are of progress at a level of the course, `figure` alone of progress in the course;
+    what does not apply is empty, or 0.
     """
 
     kind: Kind
@@ -33,8 +35,8 @@ class Mismatch(NamedTuple):
 
     @property
     def board(self) -> BoardKey | None:
-        """The board; of a total that of all time, of progress at a level None."""
-        if self.kind is Kind.LEVEL_PROGRESS:
+        """The board; of a total that of all time, of progress None."""
+        if self.kind in (Kind.LEVEL_PROGRESS, Kind.COURSE_PROGRESS):
             return None
         return BoardKey(self.metric, self.course_id, Window(self.window), self.period)
 

@@ -84,15 +84,17 @@ _NUMBER = text(
         INSERT INTO changes (sequence, change_id, numbered_time, {COLUMNS})
         SELECT :head + row_number() OVER (ORDER BY change_id), change_id, now(), {COLUMNS}
         FROM taken
-        RETURNING kind, amount
+        RETURNING kind
     )
-    SELECT count(*) AS changes,
-           (SELECT waiting FROM cut) AS waiting,
-           coalesce(bool_or(kind = {PROFILE_CHANGE}), false) AS profiles,
-           coalesce(bool_or(kind = {XP_DELTA} AND amount < 0), false) AS revocations,
-           max(kind) FILTER (WHERE kind NOT IN ({XP_DELTA}, {PROFILE_CHANGE})) AS special,
-           (SELECT max(pseudonym) FROM taken) AS pseudonym
-    FROM numbered
+    SELECT n.*, t.*, (SELECT waiting FROM cut) AS waiting
+    FROM (
+        SELECT count(*) AS changes,
+               coalesce(bool_or(kind = {PROFILE_CHANGE}), false) AS profiles,
+               max(kind) FILTER (WHERE kind NOT IN ({XP_DELTA}, {PROFILE_CHANGE})) AS special
+        FROM numbered
+    ) n CROSS JOIN (
+        SELECT count(of_entry_id) > 0 AS revocations, max(pseudonym) AS pseudonym FROM taken
+    ) t
     """
 )
 

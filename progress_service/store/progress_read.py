@@ -1,11 +1,13 @@
 """What a user has done: attempts and ledger."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service.store.not_found import course_not_found, level_not_found, user_not_found
 
 _USER_EXISTS = text("SELECT EXISTS (SELECT FROM users WHERE user_id = :user_id)")
 
@@ -17,9 +19,19 @@ _ATTEMPTS = """
     FROM attempts WHERE attempt_id < :before AND user_id < '~' {filters}
     ORDER BY attempt_id DESC LIMIT :limit
 """
+# Cost: two index look-ups an entry. Index: xp_entries_user, read backwards, and the unique one
+# of revokes_entry_id.
 _ENTRIES = text(
-    """SELECT * FROM xp_entries WHERE user_id = :user_id AND entry_id < :before
-       ORDER BY entry_id DESC LIMIT :limit"""
+    """SELECT e.*, (SELECT c.entry_id FROM xp_entries c WHERE c.revokes_entry_id = e.entry_id)
+                       AS revoked_by_entry_id
+       FROM xp_entries e WHERE e.user_id = :user_id AND e.entry_id < :before
+       ORDER BY e.entry_id DESC LIMIT :limit"""
+)
+# `levels` keeps what courses have dropped.
+_KNOWN = text(
+    """SELECT EXISTS (SELECT FROM users WHERE user_id = :user_id) AS user,
+              EXISTS (SELECT FROM courses WHERE course_id = :course_id) AS course,
+              EXISTS (SELECT FROM levels WHERE level_id = :level_id) AS level"""
 )
 _NEWEST = 2**63 - 1
 
@@ -41,7 +53,11 @@ async def user_exists(connection: AsyncConnection, user_id: str) -> bool:
 async def load_attempts(
     connection: AsyncConnection, wanted: AttemptFilter, before: int | None, limit: int
 ) -> Sequence[Any]:
-    """Attempts with ids below `before`, newest first."""
+    """Attempts with ids below `before`, newest first.
+
+    Raises NotFound (USER_NOT_FOUND, COURSE_NOT_FOUND, LEVEL_NOT_FOUND).
+    """
+    await _check_known(connection, wanted)
     params: dict[str, Any] = {"before": before or _NEWEST, "limit": limit}
     filters = ""
     for column in ("user_id", "course_id", "level_id"):
@@ -52,9 +68,22 @@ async def load_attempts(
     return (await connection.execute(text(_ATTEMPTS.format(filters=filters)), params)).all()
 
 
+async def _check_known(connection: AsyncConnection, wanted: AttemptFilter) -> None:
+    known = (await connection.execute(_KNOWN, asdict(wanted))).one()
+    for missing, error in (
+        (wanted.user_id and not known.user, user_not_found(wanted.user_id)),
+        (wanted.course_id and not known.course, course_not_found(wanted.course_id)),
+        (wanted.level_id and not known.level, level_not_found(wanted.level_id)),
+    ):
+        if missing:
+            raise error
+
+
 async def load_entries(
     connection: AsyncConnection, user_id: str, before: int | None, limit: int
 ) -> Sequence[Any]:
-    """The user's ledger entries with ids below `before`, newest first."""
+    """The user's ledger entries with ids below `before`, newest first, each with
+    `revoked_by_entry_id` or None.
+    """
     params = {"user_id": user_id, "before": before or _NEWEST, "limit": limit}
     return (await connection.execute(_ENTRIES, params)).all()

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.domain.streak import Run, civil_day, streak_of, with_day
+from progress_service.domain.streak import Run, civil_day, present_days, with_day
 from progress_service.domain.submission import Submission
 from progress_service.store import evaluations, learner_read
 from progress_service.store.answers import add_award, add_submission
@@ -109,7 +109,7 @@ class Recorder:
 
     def _streak_days(self, judging: Judging, learner: Learner, runs: tuple[Run, ...]) -> int:
         today = civil_day(judging.now, zone_of(learner.time_zone, self._zone))
-        return streak_of(runs, judging.catalog.amnesty, learner.grants, today).days
+        return present_days(runs, judging.catalog.amnesty, learner.grants, today)
 
 
 def user_busy(user_id: str) -> Unavailable:

@@ -86,12 +86,20 @@ def cancel(batch: Batch, entry: Any, entry_id: int, total_before: int, by: Cance
         entry.windows,
         attempt_id=by.attempt_id,
         revokes_entry_id=entry.entry_id,
+        of_entry_id=origin(entry),
         reason=correction.reason,
         actor=correction.actor,
     )
     moment = Moment(entry.occurred_time, entry.occurred_date)
     batch.add_entry(entry.user_id, credit, moment, ids)
     return Credited(entry.user_id, entry_id, credit, correction.request_id)
+
+
+def origin(entry: Any) -> int:
+    """The entry on whose boards `entry`, what cancels it and what replaces it count: a replacement
+    counts where the first one that it replaces does.
+    """
+    return int(entry.of_entry_id or entry.entry_id)
 
 
 async def _entry(connection: AsyncConnection, entry_id: int) -> Any:

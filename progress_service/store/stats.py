@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.ledger import XP
 from progress_service.domain.streak import Run
-from progress_service.store import amnesty
+from progress_service.store import amnesty, evaluations
+from progress_service.store.courses import CourseCache
+from progress_service.store.evaluations import Key
 from progress_service.store.learner_read import Learner, read_users
 from progress_service.store.ledger_write import USER_ERASURE, WINDOW_RESET, XP_DELTA
 from progress_service.store.positions import Head, read_head
@@ -21,9 +23,15 @@ _USER = text(
                         ORDER BY a.attempt_id DESC LIMIT 1),
                        (SELECT e.create_time FROM xp_entries e WHERE e.user_id = u.user_id
                         ORDER BY e.entry_id DESC LIMIT 1)) AS update_time,
-              (SELECT coalesce(sum(c.levels_completed), 0) FROM course_progress c
-               WHERE c.user_id = u.user_id) AS levels_completed
-       FROM users u WHERE u.user_id = :user_id"""
+              s.levels_completed, s.stale
+       FROM users u
+       CROSS JOIN LATERAL (
+           SELECT coalesce(sum(c.levels_completed) FILTER (WHERE c.course_version = o.version), 0)
+                      AS levels_completed,
+                  array_agg(c.course_id) FILTER (WHERE c.course_version <> o.version) AS stale
+           FROM course_progress c JOIN courses o USING (course_id) WHERE c.user_id = u.user_id
+       ) s
+       WHERE u.user_id = :user_id"""
 )
 _CURRENT = """unnest(CAST(:windows AS smallint[]), CAST(:periods AS text[]))
               AS p (board_window, period)"""
@@ -38,7 +46,8 @@ _STANDINGS = text(
 )
 # What the boards will hold of the user's own changes that have no number yet, as the sequencer
 # will fold them: not what a reset that waits too, or the erasure of who had the id before, comes
-# after; nor, on a board that was or will be reset, what cancels an entry from before that.
+# after; nor, on a board that was or will be reset, what cancels or replaces an entry from
+# before that.
 # `restarts`: such a reset or erasure waits, so the present score is not part of the sum.
 # Cost: the user's waiting changes, and those that concern no user. Index:
 # unnumbered_changes_user, and of an entry that is cancelled changes_entry.
@@ -63,11 +72,10 @@ _UNNUMBERED = text(
         CROSS JOIN LATERAL board_periods(w.occurred_date, w.windows) h
         JOIN {_CURRENT} ON p.board_window = h.board_window AND p.period = h.period
         LEFT JOIN restarted r ON r.metric = w.metric AND r.board_window = p.board_window
-        LEFT JOIN boards b ON w.amount < 0 AND b.metric = w.metric AND b.course_id = ''
+        LEFT JOIN boards b ON w.of_entry_id IS NOT NULL AND b.metric = w.metric AND b.course_id = ''
                           AND b.board_window = p.board_window AND b.period = p.period
-        LEFT JOIN xp_entries e ON w.amount < 0 AND e.entry_id = w.entry_id
-        LEFT JOIN changes c ON c.entry_id = e.revokes_entry_id
-        LEFT JOIN waiting q ON q.entry_id = e.revokes_entry_id
+        LEFT JOIN changes c ON c.entry_id = w.of_entry_id
+        LEFT JOIN waiting q ON q.entry_id = w.of_entry_id
         WHERE w.kind = {XP_DELTA}
           AND coalesce(w.change_id > r.change_id, true)
           AND coalesce(coalesce(c.change_id, q.change_id) > r.change_id, true)
@@ -94,8 +102,13 @@ class UserStats:
     head: Head
 
 
-async def load(connection: AsyncConnection, user_id: str, today: date) -> UserStats | None:
-    """The user's totals in the periods that hold `today`, from one snapshot; None: no user."""
+async def load(
+    connection: AsyncConnection, courses: CourseCache, user_id: str, today: date
+) -> UserStats | None:
+    """The user's totals in the periods that hold `today`, from one snapshot; None: no user.
+
+    Courses that were edited since the user was judged count as by their current versions.
+    """
     learner = (await read_users(connection, [user_id])).get(user_id)
     if learner is None:
         return None
@@ -115,10 +128,15 @@ async def load(connection: AsyncConnection, user_id: str, today: date) -> UserSt
         scores = totals.setdefault(row.metric, {})
         window = Window(row.board_window)
         scores[window] = 0 if row.restarts else scores.get(window, 0) + row.amount
+    completed = user.levels_completed
+    for course_id in user.stale or ():
+        course = await courses.current(connection, course_id)
+        (sums,) = await evaluations.sums_now(connection, courses, [Key(user_id, course)])
+        completed += sums.levels_completed
     return UserStats(
         learner=learner,
         amnesty=await amnesty.load_runs(connection),
-        levels_completed=user.levels_completed,
+        levels_completed=completed,
         update_time=user.update_time,
         totals=totals,
         head=await read_head(connection),

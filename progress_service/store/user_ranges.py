@@ -61,7 +61,7 @@ class OfUsers:
 
     def __init__(self, sql: str) -> None:
         self._of_range, self._of_users = (
-            text(sql.format(**{table: chosen.format(table=table) for table in "etsap"}))
+            text(sql.format(**{table: chosen.format(table=table) for table in "etsaprc"}))
             for chosen in (_OF_RANGE, _OF_USERS)
         )
 

@@ -16,6 +16,8 @@ from progress_service.store.ledger_write import PROFILE_CHANGE
 from progress_service.store.rows import RowSet
 from shared.errors import FailedPrecondition
 
+METHOD = "laurel.progress.v1.CatalogService/PutUser"
+
 _USERS = RowSet(
     "users",
     {
@@ -29,6 +31,8 @@ _USERS = RowSet(
 # Creates or edits in the order in which users are locked; a profile that is equal stays as it
 # is and is no change. Moments in earlier_zones are texts of one length, so they compare as times
 # do, and never go back, whichever replica's clock they are from. Rows: whose zone changed.
+# RETURNING knows only what is stored now: the setting carries the row's `hidden` of before over
+# to it, from the locked row and not the snapshot, which may be older.
 _PUT = text(
     f"""
     WITH put AS (
@@ -36,7 +40,9 @@ _PUT = text(
         SELECT {_USERS.names} FROM {_USERS.source} ORDER BY user_id COLLATE "C"
         ON CONFLICT (user_id) DO UPDATE SET
             display_name = EXCLUDED.display_name, avatar_url = EXCLUDED.avatar_url,
-            time_zone = EXCLUDED.time_zone, hidden = EXCLUDED.hidden, update_time = now(),
+            time_zone = EXCLUDED.time_zone, update_time = now(),
+            hidden = CASE WHEN set_config('laurel.was', users.user_id || ' ' || users.hidden, true)
+                <> '' THEN EXCLUDED.hidden END,
             earlier_zones = CASE users.time_zone WHEN EXCLUDED.time_zone THEN users.earlier_zones
                 ELSE users.earlier_zones || jsonb_build_array(jsonb_build_array(
                     greatest(CAST(:now AS text) COLLATE "C", users.earlier_zones -> -1 ->> 0),
@@ -44,7 +50,12 @@ _PUT = text(
         WHERE (users.display_name, users.avatar_url, users.time_zone, users.hidden)
             IS DISTINCT FROM (EXCLUDED.display_name, EXCLUDED.avatar_url, EXCLUDED.time_zone,
                               EXCLUDED.hidden)
-        RETURNING user_id, display_name, avatar_url, hidden, earlier_zones
+        RETURNING user_id, display_name, avatar_url, hidden, earlier_zones,
+            current_setting('laurel.was', true) = user_id || ' ' || (NOT hidden) AS turned
+    ), acts AS (
+        INSERT INTO admin_actions (method, actor, user_id, detail)
+        SELECT '{METHOD}', :actor, user_id, CASE WHEN hidden THEN 'hidden' ELSE 'not hidden' END
+        FROM put WHERE turned AND CAST(:actor AS text) IS NOT NULL
     ), changes AS (
         INSERT INTO unnumbered_changes (kind, user_id, display_name, avatar_url, hidden)
         SELECT {PROFILE_CHANGE}, user_id, display_name, avatar_url, hidden FROM put
@@ -82,8 +93,13 @@ class Profiles:
     zone: ZoneInfo
     clock: Callable[[], datetime]
 
-    async def put(self, connection: AsyncConnection, users: Sequence[User]) -> None:
+    async def put(
+        self, connection: AsyncConnection, users: Sequence[User], actor: str | None = None
+    ) -> None:
         """Creates or replaces profiles; of two with one id the later one counts.
+
+        Records an act for each user who was there and is hidden, or shown, by it; with `actor`
+        None it is part of an act that the caller records.
 
         Another time zone holds from now on: active days before keep the zone that they had.
         Raises FailedPrecondition (TOO_MANY_TIME_ZONES).
@@ -95,7 +111,8 @@ class Profiles:
         ]
         now = self.clock()
         stamp = now.astimezone(UTC).isoformat(timespec="microseconds")
-        moved = (await connection.execute(_PUT, _USERS.params(rows) | {"now": stamp})).all()
+        params = _USERS.params(rows) | {"now": stamp, "actor": actor}
+        moved = (await connection.execute(_PUT, params)).all()
         for user_id, changes in moved:
             if changes > MAX_ZONE_CHANGES:
                 raise too_many_time_zones(user_id)

@@ -22,7 +22,7 @@ from progress_service.store.learner_read import Ask, Found
 from progress_service.store.ledger_write import Batch, EntryIds
 from progress_service.store.level_rows import LevelRows
 from progress_service.store.outcomes import Credited, Recorded
-from progress_service.store.revocations import Cancelling, cancel
+from progress_service.store.revocations import Cancelling, cancel, origin
 from shared.errors import FailedPrecondition, NotFound
 
 _METHOD = "laurel.progress.v1.ProgressService/VoidAttempt"
@@ -49,6 +49,11 @@ _PAID = text(
        WHERE e.user_id = :user_id AND e.level_id = :level_id AND e.source = '{LEVEL_SOURCE}'
          AND e.revokes_entry_id IS NULL
        ORDER BY e.entry_id"""
+)
+# As an edit of the course does with the attempts that complete a level by it.
+_PASS = text(
+    """UPDATE attempts SET passed = true
+       WHERE attempt_id = ANY(CAST(:ids AS bigint[])) AND NOT passed"""
 )
 _OPEN_REWARD = text("DELETE FROM level_rewards WHERE user_id = :user_id AND level_id = :level_id")
 
@@ -122,6 +127,8 @@ async def _withdraw(connection: AsyncConnection, void_: _Void) -> Recorded:
         [_paid(row) for row in entries.values()],
     )
     await rows.replace(connection, attempt.level_id, result.level)
+    if result.passes_now:
+        await connection.execute(_PASS, {"ids": [*result.passes_now]})
     if result.reward_open:
         await connection.execute(_OPEN_REWARD, void_.key)
     batch = Batch()
@@ -147,7 +154,7 @@ async def _correct_ledger(
     batch: Batch,
 ) -> list[Credited]:
     """Adds the entries that the withdrawal makes, in the order given back."""
-    count = len(result.cancelled) + (result.marks_again > 0)
+    count = len(result.cancelled) + (result.replaced is not None)
     catalog = await learner_read.read_catalog(connection, attempts=0, entries=count)
     ids = iter(catalog.entry_ids)
     totals = dict(void_.found.totals)
@@ -157,7 +164,7 @@ async def _correct_ledger(
         one = cancel(batch, entries[paid.entry_id], next(ids), totals.get(paid.metric, 0), by)
         totals[paid.metric] = one.credit.total_after
         credited.append(one)
-    if result.best is not None and result.marks_again:
+    if result.best is not None and result.replaced is not None:
         credit = Credit(
             metric=MARKS,
             amount=result.marks_again,
@@ -170,6 +177,7 @@ async def _correct_ledger(
             next(ids),
             catalog.windows[MARKS],
             attempt_id=result.best.attempt_id,
+            of_entry_id=origin(entries[result.replaced.entry_id]),
             actor=void_.correction.actor,
         )
         moment = Moment(result.best.time, civil_day(result.best.time, void_.deployment))

@@ -16,6 +16,7 @@ from shared.cli.calls import CommandError, Peer, connected, one_line
 from shared.cli.output import message_document, number, plain
 from shared.cli.user_stream import TOTAL_TIMEOUT_S, follow
 from shared.gen.laurel.progress.v1.admin_pb2 import (
+    MISMATCH_KIND_COURSE_PROGRESS,
     MISMATCH_KIND_LEVEL_PROGRESS,
     MISMATCH_KIND_STANDING,
     MISMATCH_KIND_TOTAL,
@@ -34,6 +35,7 @@ KINDS = {
     MISMATCH_KIND_TOTAL: "total",
     MISMATCH_KIND_STANDING: "standing",
     MISMATCH_KIND_LEVEL_PROGRESS: "level_progress",
+    MISMATCH_KIND_COURSE_PROGRESS: "course_progress",
 }
 
 
@@ -139,7 +141,9 @@ def _mismatches_table(found: Findings) -> Table:
 
 def _where(one: Mismatch) -> str:
     if not one.HasField("board"):
-        return f"{one.level_id}: {one.figure}"
+        course = f"course {one.course_id}"
+        where = f"{course}, {one.level_id}" if one.level_id else course
+        return f"{where}: {one.figure}"
     board = one.board
     window = types_pb2.Window.Name(board.window).removeprefix("WINDOW_").lower().replace("_", " ")
     course = f"course {board.course_id}" if board.course_id else "all courses"

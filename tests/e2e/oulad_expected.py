@@ -76,7 +76,8 @@ def expected_of(folder: Path) -> Expected:
     """Read the four files of `folder` and work everything out.
 
     A student's marks on an assessment are the score (of 100). XP is paid once for each passed
-    assessment, unless the result was carried over (`is_banked`), whose marks count all the same.
+    assessment, unless the first result that passes was carried over (`is_banked`), whose marks
+    count all the same.
     A row without a score is rejected.
     """
     result = Expected()
@@ -91,7 +92,7 @@ def expected_of(folder: Path) -> Expected:
         for row in rows_of(folder / "assessments.csv")
     }
     best: dict[tuple[str, str], int] = {}
-    paid: set[tuple[str, str]] = set()
+    settled: set[tuple[str, str]] = set()
     for row in rows_of(folder / "studentAssessment.csv"):
         result.received += 1
         if row["score"] == "":
@@ -108,9 +109,10 @@ def expected_of(folder: Path) -> Expected:
         if gained > 0:
             best[key] = score
             _credit_marks(result, course, student, gained)
-        if score >= PASS_MARK and row["is_banked"] == "0" and key not in paid:
-            paid.add(key)
-            _credit_xp(result, course, student, reward, day)
+        if score >= PASS_MARK and key not in settled:
+            settled.add(key)
+            if row["is_banked"] == "0":
+                _credit_xp(result, course, student, reward, day)
     return result
 
 

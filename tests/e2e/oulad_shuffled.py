@@ -56,32 +56,6 @@ class Shuffled:
     learners: dict[tuple[str, str], Learner] = field(default_factory=lambda: defaultdict(Learner))
 
 
-def write_part(folder: Path, target: Path, year: str) -> None:
-    """Writes the data set of the presentations of one year."""
-    presentations = {
-        row["code_presentation"]
-        for row in rows_of(folder / "courses.csv")
-        if row["code_presentation"].startswith(year)
-    }
-    assessments = {
-        row["id_assessment"]
-        for row in rows_of(folder / "assessments.csv")
-        if row["code_presentation"] in presentations
-    }
-    kept = {
-        "courses.csv": ("code_presentation", presentations),
-        "assessments.csv": ("code_presentation", presentations),
-        "studentInfo.csv": ("code_presentation", presentations),
-        "studentAssessment.csv": ("id_assessment", assessments),
-    }
-    for name, (column, values) in kept.items():
-        rows = [row for row in rows_of(folder / name) if row[column] in values]
-        with (target / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-
-
 def write_shuffled(folder: Path, target: Path, seed: int) -> Shuffled:
     """Writes the attempts of `folder` as a CSV file of attempts."""
     random = Random(seed)

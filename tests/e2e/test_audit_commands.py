@@ -41,7 +41,10 @@ async def test_damage_is_found_by_verify_and_mended_by_backfill(progress: Progre
     )
     status, found = await laurel(progress, "verify")
     assert status == 1
-    assert found["mismatches_by_kind"] == {"total": 1, "standing": 5, "level_progress": 0}
+    assert {kind: n for kind, n in found["mismatches_by_kind"].items() if n} == {
+        "total": 1,
+        "standing": 5,
+    }
     status, dry = await laurel(progress, "backfill", "--dry-run")
     assert (status, dry["users_updated"], dry["standings_corrected"]) == (0, 1, 5)
     status, mended = await laurel(progress, "backfill")

@@ -81,6 +81,8 @@ async def test_results_carried_over_without_xp_stay_unpaid(progress: Progress) -
     await scene(progress)
     await import_all(progress, [batch(attempt("bob", "l1", 10, "carried", without_xp=True))])
     assert await credited(progress) == 0
+    await progress.submit("bob", "l1", 10)
+    assert await credited(progress) == 0
 
 
 async def test_levels_that_the_course_has_dropped_are_not_paid(progress: Progress) -> None:

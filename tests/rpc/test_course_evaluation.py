@@ -113,6 +113,27 @@ async def test_a_learner_whom_someone_holds_is_answered_at_once_and_stored_later
         assert await judged_by(progress, "ann") == 2
 
 
+async def test_stats_count_completed_levels_by_the_current_versions(progress: Progress) -> None:
+    await progress.put_users("ann")
+    await progress.put_course("c", ratio("l1", 0.5), ratio("l2", 0.5), ratio("l3", 0.9))
+    await progress.put_course("d", ratio("m1", 0.5))
+    for level_id in ("l1", "l2", "l3", "m1"):
+        await progress.submit("ann", level_id, 6)
+    assert (await progress.stats("ann")).levels_completed == 3
+    async with jobs_held(progress), held(progress, "ann"):
+        for levels, completed in (
+            ([ratio("l2", 0.5), ratio("l3", 0.9)], 2),  # l1 is gone
+            ([ratio("l2", 0.5), ratio("l3", 0.5)], 3),  # l3 is easier
+            ([ratio("l3", 0.9), ratio("l4", 0.9)], 2),  # l2 is gone, l3 stays completed
+        ):
+            await progress.put_course("c", *levels)
+            assert (await progress.stats("ann")).levels_completed == completed
+            found = await progress.course_progress("ann", "c")
+            assert found.course.levels_completed == completed - 1
+    await progress.course_progress("ann", "c")
+    assert (await progress.stats("ann")).levels_completed == 2
+
+
 async def test_a_list_answers_each_learner_by_the_current_version(progress: Progress) -> None:
     await progress.put_users("ann", "bob", "eve")
     await progress.put_course("c", ratio("l1", 0.9), level("l2"))

@@ -143,6 +143,7 @@ async def test_the_erased_user_is_on_no_board_and_unknown_to_every_call(progress
     calls: list[Awaitable[object]] = [
         progress.stats("ann"),
         progress.entries("ann"),
+        progress.attempts(user_id="ann"),
         progress.course_progress("ann", "c"),
         progress.award("ann", 1),
         progress.submit("ann", "l1"),
@@ -157,7 +158,6 @@ async def test_the_erased_user_is_on_no_board_and_unknown_to_every_call(progress
         await progress.revoke(entry.entry_id)
     async with refused(NotFound, "ATTEMPT_NOT_FOUND"):
         await progress.void(attempt.attempt_id)
-    assert await progress.attempts(user_id="ann") == []
     users = await progress.catalog.ListUsers(catalog.ListUsersRequest())
     assert [user.user_id for user in users.users] == ["bob"]
     status = await progress.admin.GetStatus(admin_pb2.GetStatusRequest())
@@ -178,6 +178,60 @@ async def test_a_pseudonym_names_nobody(progress: Progress) -> None:
     ):
         async with refused(InvalidInput, "INVALID_FIELD"):
             await call
+
+
+async def lists(progress: Progress) -> list[str]:
+    """Every page of every list that names users, whole."""
+    board = types_pb2.Board(course_id="c")
+    found: list[object] = [
+        await progress.catalog.ListUsers(catalog.ListUsersRequest()),
+        await progress.catalog.ListUsers(catalog.ListUsersRequest(prefix="person")),
+        await progress.admin.ListAdminActions(admin_pb2.ListAdminActionsRequest()),
+        await progress.attempts(course_id="c"),
+        await progress.attempts(level_id="l1"),
+        await progress.entries("other"),
+        await progress.progress.ListCourseProgress(
+            pb.ListCourseProgressRequest(course_id="c", page_size=500)
+        ),
+        await progress.standings.ListStandings(pb.ListStandingsRequest()),
+        await progress.standings.ListStandings(pb.ListStandingsRequest(board=board)),
+    ]
+    return [str(one) for one in found]
+
+
+async def test_no_list_gives_the_pseudonym_away(progress: Progress) -> None:
+    await progress.put_users("other")
+    await put_person(progress)
+    await progress.submit("other", "l1")
+    request = admin_pb2.ExportUserRequest(user_id="person-7")
+    async for _ in progress.admin.ExportUser(request):
+        pass
+    by_person = (("x-laurel-actor", "person-7"),)
+    request = admin_pb2.ExportUserRequest(user_id="other")
+    async for _ in progress.admin.ExportUser(request, metadata=by_person):
+        pass
+    acts = len(await progress.acts())
+    await progress.erase("person-7")
+    answers = await lists(progress)
+    assert all("other" in one for one in (answers[0], *answers[3:5], *answers[6:]))
+    assert not [one for one in answers if "~" in one]
+    head = await progress.settled()
+    assert "~" not in str(await watched(progress, head.sequence))
+    # No act is lost: only whom it concerned.
+    page = await progress.admin.ListAdminActions(admin_pb2.ListAdminActionsRequest())
+    assert len(page.actions) == acts + 1
+    assert {one.actor for one in page.actions} == {""}
+
+
+async def test_no_time_of_the_erasure_is_kept_with_the_pseudonym(progress: Progress) -> None:
+    await progress.put_users("other")
+    await put_person(progress)
+    async with progress.sql() as sql:
+        before = await sql.fetchval("SELECT update_time FROM users WHERE user_id = 'person-7'")
+        await progress.erase("person-7")
+        (row,) = await sql.fetch("SELECT * FROM users WHERE user_id <> 'other'")
+    assert row["user_id"].startswith("~")
+    assert row["update_time"] == row["create_time"] < before
 
 
 async def test_erasing_again_answers_the_same_position(progress: Progress) -> None:

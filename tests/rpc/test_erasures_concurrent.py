@@ -116,8 +116,8 @@ class Crowd:
             if n == 0 and entry is not None:
                 await self._try(self._progress.revoke(entry.entry_id))
             elif n == 1:
-                attempts = await self._progress.attempts(user_id=user_id)
-                for attempt in attempts[:1]:
+                attempts = await self._try(self._progress.attempts(user_id=user_id))
+                for attempt in (attempts or [])[:1]:
                     await self._try(self._progress.void(attempt.attempt_id))
 
     async def _try(self, call: Awaitable[T]) -> T | None:

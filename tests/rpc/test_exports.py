@@ -19,6 +19,7 @@ NAMES = [
     "level_progress",
     "attempts",
     "ledger",
+    "ledger_by_actor",
     "level_rewards",
     "award_references",
     "requests",
@@ -112,6 +113,30 @@ async def test_that_it_was_exported_is_on_record_and_in_the_export(progress: Pro
     assert [(one.method, one.actor, one.user_id) for one in page.actions] == [
         (method, "officer", "ann")
     ]
+
+
+async def test_what_the_user_did_to_others_is_in_the_export(progress: Progress) -> None:
+    await progress.put_users("ann", "bob")
+    by_ann = (("x-laurel-actor", "ann"),)
+    for user_id, source in (("bob", "admin"), ("bob", "test"), ("ann", "test")):
+        request = award(user_id, 3, source=source, reference=f"{source} for {user_id}")
+        await progress.progress.AwardXp(request, metadata=by_ann)
+    await progress.award("bob", 9)
+    found = await export_by_name(progress, "ann")
+    written = [
+        (one["user_id"], one["reference"], one["amount"]) for one in found["ledger_by_actor"]
+    ]
+    assert written == [("bob", "admin for bob", 3), ("bob", "test for bob", 3)]
+    assert [one["reference"] for one in found["ledger"]] == ["test for ann"]
+    acts = [
+        (one["method"].rpartition("/")[2], one["actor"], one["user_id"])
+        for one in found["admin_actions"]
+    ]
+    assert acts == [("AwardXp", "ann", "bob"), ("ExportUser", "officer", "ann")]
+    # Of what others did to bob, his export has the acts; what he did is nothing.
+    found = await export_by_name(progress, "bob")
+    assert found["ledger_by_actor"] == []
+    assert [one["actor"] for one in found["admin_actions"]] == ["ann", "officer"]
 
 
 async def test_many_rows_come_a_thousand_to_a_document_and_none_is_an_empty_array(

@@ -109,9 +109,9 @@ async def test_a_result_carried_over_counts_for_completion_and_pays_no_xp(
     found = await progress.course_progress("ann", "c")
     assert (found.course.levels_completed, found.course.marks) == (1, 80)
     assert await progress.totals("ann") == {"xp": 0, "marks": 80}
-    # It has not been paid, so the next one that passes is.
-    assert (await progress.submit("ann", "l1")).xp_earned == 50
-    assert await progress.totals("ann") == {"xp": 50, "marks": 100, "pomodoros": 3}
+    # Its XP came over with it, so the next one that passes is not paid either.
+    assert (await progress.submit("ann", "l1")).xp_earned == 0
+    assert await progress.totals("ann") == {"xp": 0, "marks": 100}
 
 
 async def test_awards_and_active_days_are_imported(progress: Progress) -> None:

@@ -168,7 +168,22 @@ async def test_attempts_are_listed_newest_first_as_they_were_recorded(progress: 
     both = await progress.attempts(user_id="ann", level_id="l1")
     assert [one.request_id for one in both] == ["r3", "r0"]
     assert len(await progress.attempts(course_id="c")) == 4
-    assert await progress.attempts(user_id="nobody") == []
+    await progress.put_course("c", level("l2"))
+    assert [one.request_id for one in await progress.attempts(level_id="l1")] == ["r3", "r1", "r0"]
+    await progress.put_users("cyd")
+    assert await progress.attempts(user_id="cyd", course_id="c", level_id="l1") == []
+
+
+async def test_attempts_of_what_is_unknown_are_not_found(progress: Progress) -> None:
+    await progress.put_users("ann")
+    await progress.put_course("c", level("l1"))
+    known = {"user_id": "ann", "course_id": "c", "level_id": "l1"}
+    for name in known:
+        kind = name.removesuffix("_id").upper()
+        for others in ({}, known):
+            async with refused(NotFound, f"{kind}_NOT_FOUND") as errors:
+                await progress.attempts(**{**others, name: "nothing"})
+            assert errors[0].metadata == {name: "nothing"}
 
 
 async def test_a_list_without_its_filter_is_refused(progress: Progress) -> None:

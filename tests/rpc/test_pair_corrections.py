@@ -54,6 +54,16 @@ async def test_a_void_attempt_leaves_the_boards_of_its_level(pair: Pair) -> None
     await pair.agree("ann", "bob", "cat")
 
 
+async def test_a_void_raises_no_score_on_a_board_that_was_reset(pair: Pair) -> None:
+    best, _ = [await pair.progress.submit("ann", "l1", score) for score in (8, 6)]
+    await pair.progress.submit("bob", "l1", 7)
+    await pair.progress.reset("q1", metric="marks")
+    await pair.progress.void(best.attempt_id)
+    assert await pair.top(metric="marks") == {}
+    assert await pair.top(metric="marks", course_id="c") == {"ann": 60, "bob": 70}
+    await pair.agree("ann", "bob", "cat")
+
+
 @pytest.mark.parametrize("course", ["", "c"])
 async def test_a_reset_board_is_left_alone_by_revocations_of_what_came_before(
     pair: Pair, course: str

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from progress_service.settings import ProgressSettings
-from shared.errors import Conflict, InvalidInput, Unavailable
+from shared.errors import Conflict, InvalidInput, NotFound, Unavailable
 from shared.gen.laurel.progress.v1 import admin_pb2
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.conftest import running_progress
-from tests.progress import Progress, refused
+from tests.progress import Progress, level, refused
 
 WEEK: dict[str, Any] = {"window": types_pb2.WINDOW_WEEK, "period": "2026-W10"}
 EARNED = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -90,3 +90,22 @@ async def test_what_is_no_board_or_no_request_id_is_refused(progress: Progress) 
         assert [violation.field for violation in errors[0].violations] == [field]
     async with progress.sql() as sql:
         assert await sql.fetchval("SELECT count(*) FROM admin_requests") == 0
+
+
+async def test_an_unknown_metric_or_course_is_refused_and_nothing_is_written(
+    progress: Progress,
+) -> None:
+    await progress.put_course("c", level("l1"))
+    for board, reason in (
+        ({"metric": "nothing"}, "METRIC_NOT_FOUND"),
+        ({"metric": "nothing", "course_id": "c"}, "METRIC_NOT_FOUND"),
+        ({"course_id": "nowhere"}, "COURSE_NOT_FOUND"),
+    ):
+        async with refused(NotFound, reason):
+            await progress.reset("q1", **board)
+    async with progress.sql() as sql:
+        for table in ("admin_requests", "unnumbered_changes", "changes", "boards"):
+            assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0
+    assert "ResetWindow" not in [method for method, _, _ in await progress.acts()]
+    # The request id is free for what was meant.
+    await progress.reset("q1", course_id="c")

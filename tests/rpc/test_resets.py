@@ -132,11 +132,22 @@ async def test_course_boards_are_reset_one_by_one(progress: Progress) -> None:
     await check(progress)
 
 
-async def test_a_board_of_a_metric_or_course_that_is_not_there_is_reset_all_the_same(
+async def test_a_board_of_a_window_that_the_metric_does_not_keep_any_more_can_be_reset(
     progress: Progress,
 ) -> None:
-    await progress.reset("q1", metric="nothing", course_id="nowhere")
-    assert await progress.top(metric="nothing", course_id="nowhere") == []
+    await progress.put_users("ann")
+    windows: list[types_pb2.Window.ValueType] = [
+        types_pb2.WINDOW_WEEK,
+        types_pb2.WINDOW_ALL_TIME,
+    ]
+    for kept in (windows, windows[1:]):
+        metric = catalog.Metric(metric="coins", title="Coins", windows=kept)
+        await progress.catalog.PutMetric(catalog.PutMetricRequest(metric=metric))
+        await progress.award("ann", 5, metric="coins", occurred_time=EARNED)
+    assert await progress.top(metric="coins", **WEEK) == [(1, "ann", 5)]
+    await progress.reset("q1", metric="coins", **WEEK)
+    assert await progress.top(metric="coins", **WEEK) == []
+    assert await progress.top(metric="coins") == [(1, "ann", 10)]
     await check(progress)
 
 

@@ -28,8 +28,11 @@ async def test_a_revocation_cancels_in_total_and_boards_and_keeps_the_entry(
     assert (newest.entry_id, newest.amount, newest.metric) == (answer.entry_id, -7, "xp")
     assert (newest.revokes_entry_id, newest.reason) == (wrong.entry_id, "entered twice")
     assert (newest.source, newest.reference) == ("test", "week 1")
-    entries = {one.entry_id: one.amount for one in await progress.entries("ann")}
-    assert entries == {kept.entry_id: 5, wrong.entry_id: 7, answer.entry_id: -7}
+    entries = {one.entry_id: one for one in await progress.entries("ann")}
+    amounts = {one: entry.amount for one, entry in entries.items()}
+    assert amounts == {kept.entry_id: 5, wrong.entry_id: 7, answer.entry_id: -7}
+    cancelled_by = {one: entry.revoked_by_entry_id for one, entry in entries.items()}
+    assert cancelled_by == {kept.entry_id: "", wrong.entry_id: answer.entry_id, answer.entry_id: ""}
 
 
 async def test_a_revocation_counts_in_the_windows_and_the_course_of_what_it_cancels(

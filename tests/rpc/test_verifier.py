@@ -67,9 +67,11 @@ async def test_what_differs_is_counted_by_kind_and_logged_with_all_there_is_to_k
         "UPDATE user_totals SET total = 7 WHERE user_id = 'ann' AND metric = 'xp'",
         f"UPDATE standings SET score = 8 WHERE user_id = 'bob' AND {XP}",
         "UPDATE level_progress SET attempts = 9 WHERE user_id = 'ann'",
+        "UPDATE course_progress SET marks = 7 WHERE user_id = 'ann'",
     )
     position = await progress.settled()
-    before = {kind: counted(kind) for kind in ("total", "standing", "level_progress")}
+    kinds = ("total", "standing", "level_progress", "course_progress")
+    before = {kind: counted(kind) for kind in kinds}
     async with verifying(progress.app.database):
         await until_checked(6)
     told = {line["kind"]: line for line in lines if line["event"] == "figure differs"}
@@ -78,6 +80,7 @@ async def test_what_differs_is_counted_by_kind_and_logged_with_all_there_is_to_k
         "total": {"user_id": "ann", "board": "xp//all_time/", "expected": 80, "found": 7},
         "standing": {"user_id": "bob", "board": "xp//all_time/", "expected": 20, "found": 8},
         "level_progress": {"user_id": "ann", "level_id": "l1", "figure": "attempts", "found": 9},
+        "course_progress": {"user_id": "ann", "course_id": "c", "figure": "marks", "found": 7},
     }.items():
         assert told[kind].items() >= {**about, **at, "log_level": "error"}.items()
         assert counted(kind) > before[kind]

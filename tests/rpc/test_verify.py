@@ -4,15 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
-from tests.audit import LEVEL, MARKS, STANDING, TOTAL, XP, Found, damage, scene, verified, verify
+from tests.audit import MARKS, STANDING, TOTAL, XP, Found, damage, scene, verified, verify
 from tests.imports import attempt, batch, import_all
 from tests.progress import Progress
 
 AT = "user_id = 'ann'"
-L1 = f"{AT} AND level_id = 'l1'"
-NEW_ROW = "INSERT INTO level_progress (user_id, course_id, level_id, best_marks, attempts,"
 
 
 async def test_where_nothing_was_ever_written_nothing_differs(progress: Progress) -> None:
@@ -124,40 +121,6 @@ async def test_a_change_that_is_gone_is_found(progress: Progress) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("statement", "figures"),
-    [
-        (f"UPDATE level_progress SET attempts = 4 WHERE {L1}", {"attempts": (1, 4)}),
-        (f"UPDATE level_progress SET best_marks = 99 WHERE {L1}", {"best_marks": (100, 99)}),
-        (f"UPDATE level_progress SET time_spent_ms = 5 WHERE {L1}", {"time_spent_ms": (0, 5)}),
-        (f"UPDATE level_progress SET complete_time = NULL WHERE {L1}", {"completed": (1, 0)}),
-        (
-            f"DELETE FROM level_progress WHERE {L1}",
-            {"attempts": (1, 0), "best_marks": (100, 0), "completed": (1, 0)},
-        ),
-        (
-            f"UPDATE attempts SET voided = true WHERE {L1}",
-            {"attempts": (0, 1), "best_marks": (0, 100), "completed": (0, 1)},
-        ),
-    ],
-    ids=["attempts", "marks", "time", "completion", "missing", "without attempts"],
-)
-async def test_wrong_progress_at_a_level_is_found(
-    progress: Progress, statement: str, figures: dict[str, tuple[int, int]]
-) -> None:
-    await scene(progress)
-    await damage(progress, statement)
-    assert (await verify(progress))[0] == [
-        Found(LEVEL, "ann", f"l1/{figure}", *values) for figure, values in figures.items()
-    ]
-
-
-async def test_progress_that_no_attempt_explains_is_found(progress: Progress) -> None:
-    await scene(progress)
-    await damage(progress, f"{NEW_ROW} time_spent_ms, xp_earned) VALUES ('bob','c','l2',0,2,0,0)")
-    assert (await verify(progress))[0] == [Found(LEVEL, "bob", "l2/attempts", 0, 2)]
-
-
 async def test_a_ledger_that_adds_up_to_more_than_a_number_holds_is_told(
     progress: Progress,
 ) -> None:
@@ -182,14 +145,3 @@ async def test_what_has_no_number_yet_is_no_mismatch(progress: Progress) -> None
         await progress.revoke((await progress.entries("bob"))[-1].entry_id)
         assert await verify(progress) == ([], before)
     assert (await verified(progress)).sequence > before.sequence
-
-
-async def test_a_level_passed_by_an_edit_is_completed_by_its_attempt(progress: Progress) -> None:
-    await scene(progress)
-    await progress.submit("bob", "l1", 3)
-    before = catalog.Level(level_id="l1", max_marks=100, pass_ratio=0.2, xp_reward=50)
-    await progress.put_course("c", before)
-    request = pb.RecalculateCourseRequest(course_id="c", user_id="bob")
-    answers = [one async for one in progress.admin.RecalculateCourse(request)]
-    assert answers[-1].users_done == 1
-    await verified(progress)

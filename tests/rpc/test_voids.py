@@ -6,22 +6,10 @@ from datetime import UTC, date, datetime
 import pytest
 
 from shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound, Unavailable
-from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.progress import Progress, held, level, refused, waits_for_lock
-
-
-async def prepared(progress: Progress, **fields: object) -> None:
-    """ann, and a course of one level that pays 50 XP, 100 marks and 2 problems."""
-    rewards = [catalog_pb2.MetricReward(metric="problems_solved", amount=2)]
-    await progress.put_users("ann")
-    await progress.put_course("c", level("l1", rewards=rewards, **fields))
-
-
-async def level_of(progress: Progress, level_id: str = "l1") -> pb.LevelProgress:
-    levels = (await progress.course_progress("ann", "c")).levels
-    return next(one for one in levels if one.level_id == level_id)
+from tests.void_scene import level_of, prepared
 
 
 async def test_without_its_only_attempt_a_level_is_as_if_it_had_never_been_tried(
@@ -63,6 +51,7 @@ async def test_a_withdrawn_attempt_stays_listed_and_the_ledger_says_what_cancell
     assert {one.revokes_entry_id for one in cancelling} == set(paid)
     for one in cancelling:
         cancelled = paid[one.revokes_entry_id]
+        assert (cancelled.revoked_by_entry_id, one.revoked_by_entry_id) == (one.entry_id, "")
         assert (one.metric, one.amount) == (cancelled.metric, -cancelled.amount)
         assert (one.level_id, one.course_id, one.reason) == ("l1", "c", "copied")
         assert one.occurred_time == cancelled.occurred_time
@@ -130,71 +119,6 @@ async def test_a_day_stays_active_for_another_reason_only(progress: Progress) ->
     async with progress.sql() as sql:
         (run,) = await sql.fetchval("SELECT active_days FROM users WHERE user_id = 'ann'")
     assert (run.lower, run.upper) == (date(2026, 3, 1), date(2026, 3, 2))
-
-
-async def test_the_answer_has_the_levels_status_in_the_course_as_it_is_now(
-    progress: Progress,
-) -> None:
-    await progress.put_users("ann")
-    levels = (level("l1"), level("l2"), level("l3"))
-    await progress.put_course("c", *levels, mode=catalog_pb2.UNLOCK_MODE_SEQUENTIAL)
-    attempts = [await progress.submit("ann", one) for one in ("l1", "l2")]
-    first = await progress.void(attempts[0].attempt_id)
-    assert first.level.status == pb.LEVEL_STATUS_AVAILABLE
-    # l2 was completed, so it stays open and completed, and l3 behind it.
-    statuses = [one.status for one in (await progress.course_progress("ann", "c")).levels]
-    assert statuses == [
-        pb.LEVEL_STATUS_AVAILABLE,
-        pb.LEVEL_STATUS_COMPLETED,
-        pb.LEVEL_STATUS_AVAILABLE,
-    ]
-    second = await progress.void(attempts[1].attempt_id)
-    assert second.level == pb.LevelProgress(level_id="l2", status=pb.LEVEL_STATUS_LOCKED)
-
-
-async def test_a_level_that_was_made_easier_is_judged_by_what_it_is_now(
-    progress: Progress,
-) -> None:
-    await prepared(progress, pass_ratio=0.8)
-    await progress.submit("ann", "l1", 5)
-    passed = await progress.submit("ann", "l1", 9)
-    await progress.put_course("c", level("l1", pass_ratio=0.5))
-    answer = await progress.void(passed.attempt_id)
-    assert answer.level.status == pb.LEVEL_STATUS_COMPLETED
-    assert answer.level == await level_of(progress)
-    assert (answer.level.xp_earned, answer.total_xp, answer.level.best_marks) == (50, 50, 50)
-
-
-async def test_what_an_edit_completed_stays_so_through_the_next_until_its_attempt_goes(
-    progress: Progress,
-) -> None:
-    await prepared(progress, pass_ratio=0.8)
-    failed, better = [await progress.submit("ann", "l1", score) for score in (3, 6)]
-    for pass_ratio in (0.5, 0.9):
-        await progress.put_course("c", level("l1", pass_ratio=pass_ratio))
-    answer = await progress.void(failed.attempt_id)
-    assert answer.level == await level_of(progress)
-    assert (answer.level.status, answer.total_xp) == (pb.LEVEL_STATUS_COMPLETED, 0)
-    course = (await progress.course_progress("ann", "c")).course
-    assert (course.course_version, course.levels_completed, course.marks) == (3, 1, 60)
-    answer = await progress.void(better.attempt_id)
-    assert answer.level.status == pb.LEVEL_STATUS_AVAILABLE
-
-
-async def test_a_level_that_left_its_course_is_judged_by_what_was_recorded(
-    progress: Progress,
-) -> None:
-    await prepared(progress)
-    first, second = [await progress.submit("ann", "l1", score) for score in (8, 6)]
-    await progress.put_course("c", level("other"))
-    answer = await progress.void(first.attempt_id)
-    assert answer.level.status == pb.LEVEL_STATUS_COMPLETED
-    assert (answer.level.best_marks, answer.total_xp) == (60, 50)
-    answer = await progress.void(second.attempt_id)
-    assert answer.level == pb.LevelProgress(level_id="l1", status=pb.LEVEL_STATUS_AVAILABLE)
-    assert await progress.totals("ann") == {"xp": 0, "marks": 0, "problems_solved": 0}
-    await prepared(progress)
-    assert (await progress.submit("ann", "l1")).xp_earned == 50
 
 
 async def test_a_reward_that_was_revoked_is_not_paid_again_after_a_void(

@@ -71,6 +71,71 @@ async def test_attempts_of_before_have_passed_by_the_version_of_their_time(
     assert not await older.fetchval("SELECT bool_or(voided) FROM attempts")
 
 
+async def test_where_a_level_is_not_completed_nothing_has_passed(
+    older: asyncpg.Connection,
+) -> None:
+    """An edit that came between judging an attempt and its commit is dated before it."""
+    await older.execute("INSERT INTO courses (course_id, version) VALUES ('c', 2)")
+    for version, (pass_ratio, since) in enumerate([(0.8, 1), (0.5, 10)], start=1):
+        await older.execute(
+            "INSERT INTO course_versions VALUES ('c', $1, $2, make_date(2026, 3, $3))",
+            version,
+            LEVEL.format(pass_ratio),
+            since,
+        )
+    await older.execute(
+        """INSERT INTO attempts VALUES (1, 'ann', 'c', 'l1', 'r', 6, 10, 60, 0, false,
+                                        make_date(2026, 3, 10), make_date(2026, 3, 10))"""
+    )
+    await older.execute("INSERT INTO level_progress VALUES ('ann', 'c', 'l1', 60, 1, 0, NULL, 0)")
+    await apply(older, "0003_learning")
+    assert not await older.fetchval("SELECT passed FROM attempts")
+
+
+async def test_a_level_has_earned_what_was_not_revoked(older: asyncpg.Connection) -> None:
+    for user_id in ("ann", "bob"):
+        await older.execute(
+            "INSERT INTO level_progress VALUES ($1, 'c', 'l1', 0, 1, 0, now(), 50)", user_id
+        )
+    entries = [(1, "ann", 50, None), (2, "bob", 50, None), (3, "ann", -50, 1)]
+    for number, user_id, amount, revoked in entries:
+        await older.execute(
+            """INSERT INTO xp_entries VALUES ($1, $2, 'xp', $3, 0, 'level', '', 'c', 'l1', 1,
+                                              now(), now(), 0, $4, '', '')""",
+            number,
+            user_id,
+            amount,
+            revoked,
+        )
+    await apply(older, "0003_learning")
+    earned = await older.fetch("SELECT xp_earned FROM level_progress ORDER BY user_id")
+    assert [row["xp_earned"] for row in earned] == [0, 50]
+    origins = await older.fetch("SELECT of_entry_id FROM xp_entries ORDER BY entry_id")
+    assert [row["of_entry_id"] for row in origins] == [None, None, 1]
+
+
+async def test_results_that_were_carried_over_settle_their_levels(
+    older: asyncpg.Connection,
+) -> None:
+    await older.execute("INSERT INTO courses (course_id, version) VALUES ('c', 1)")
+    await older.execute(
+        "INSERT INTO course_versions VALUES ('c', 1, $1, '2026-03-01')", LEVEL.format(0.5)
+    )
+    given = [("ann", 4), ("ann", 6), ("ann", 9), ("bob", 4), ("cyd", 9)]
+    for number, (user_id, correct) in enumerate(given):
+        await older.execute(
+            """INSERT INTO attempts VALUES ($1, $2, 'c', 'l1', 'r', $3, 10, 0, 0, true,
+                                            now(), '2026-03-02')""",
+            number,
+            user_id,
+            correct,
+        )
+    await older.execute("INSERT INTO level_rewards VALUES ('cyd', 'l1')")
+    await apply(older, "0003_learning")
+    settled = await older.fetch("SELECT user_id, attempt_id FROM level_rewards ORDER BY 1")
+    assert [tuple(row) for row in settled] == [("ann", 1), ("cyd", None)]
+
+
 async def test_what_completed_a_level_has_passed_whatever_the_versions_say(
     older: asyncpg.Connection,
 ) -> None:

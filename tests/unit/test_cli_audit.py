@@ -30,8 +30,16 @@ WRONG = [
         user_id="cyd",
         expected=1,
         kind=pb.MISMATCH_KIND_LEVEL_PROGRESS,
+        course_id="c",
         level_id="l1",
         figure="completed",
+    ),
+    pb.Mismatch(
+        user_id="cyd",
+        found=3,
+        kind=pb.MISMATCH_KIND_COURSE_PROGRESS,
+        course_id="c",
+        figure="marks",
     ),
 ]
 UPDATE = pb.TotalUpdate(
@@ -109,7 +117,8 @@ def test_verify_lists_what_differs_and_ends_with_status_1(
     assert cells == [
         ["total", "ann", "marks, all courses, all time", "1,000", "7"],
         ["standing", "bob [red]", "xp, course c, week 2026-W47", "5", "0"],
-        ["level progress", "cyd", "l1: completed", "1", "0"],
+        ["level progress", "cyd", "course c, l1: completed", "1", "0"],
+        ["course progress", "cyd", "course c: marks", "0", "3"],
     ]
 
 
@@ -126,14 +135,20 @@ def test_verify_as_json_is_one_document(monkeypatch: pytest.MonkeyPatch) -> None
         "users_checked": 3,
         "position": {"epoch": "e", "sequence": "1234"},
         "complete": True,
-        "mismatches_total": 3,
-        "mismatches_by_kind": {"total": 1, "standing": 1, "level_progress": 1},
+        "mismatches_total": 4,
+        "mismatches_by_kind": {
+            "total": 1,
+            "standing": 1,
+            "level_progress": 1,
+            "course_progress": 1,
+        },
         "mismatches_not_listed": 0,
     }
     assert [(one["user_id"], one["kind"]) for one in mismatches] == [
         ("ann", "MISMATCH_KIND_TOTAL"),
         ("bob\n[red]", "MISMATCH_KIND_STANDING"),
         ("cyd", "MISMATCH_KIND_LEVEL_PROGRESS"),
+        ("cyd", "MISMATCH_KIND_COURSE_PROGRESS"),
     ]
 
 

@@ -37,12 +37,13 @@ def test_it_takes_no_more_than_fit() -> None:
 
 
 def test_every_kind_of_mismatch_comes_out_as_it_went_in() -> None:
-    level = Mismatch(Kind.LEVEL_PROGRESS, "ü\n", 1, 0, level_id="l1", figure="completed")
+    figure = Mismatch(Kind.COURSE_PROGRESS, "ü\n", 1, 0, course_id="c", figure="marks")
+    level = figure._replace(kind=Kind.LEVEL_PROGRESS, level_id="l1", figure="completed")
     total = Mismatch(Kind.TOTAL, "u", 2**53, -(2**53), metric="xp", window=1)
     with MismatchSpool() as spool:
-        spool.add(level)
-        spool.add(total)
-        assert spool.take(9).mismatches == (level, total)
+        for one in (figure, level, total):
+            spool.add(one)
+        assert spool.take(9).mismatches == (figure, level, total)
 
 
 @given(st.lists(st.integers(0, 5), max_size=40))

@@ -20,6 +20,7 @@ from progress_service.domain.streak import (
     civil_day,
     last_active,
     merged,
+    present_days,
     streak_of,
     with_day,
     with_grant,
@@ -72,6 +73,15 @@ def model(active: set[date], amnesty: set[date], grants: list[FreezeGrant], toda
         longest = max(longest, streak)
         day += DAY
     return Streak(streak, longest, sum(one.days for one in grants) - used)
+
+
+@settings(max_examples=500)
+@given(DAYS, DAYS, st.just([]) | GRANTS, st.integers(-2, 40).map(nth))
+def test_the_present_streak_alone_is_that_of_the_whole(
+    active: list[date], amnesty: list[date], grants: list[FreezeGrant], today: date
+) -> None:
+    given_ = (runs_of(active), runs_of(amnesty), grants_of(grants), today)
+    assert present_days(*given_) == streak_of(*given_).days
 
 
 @settings(max_examples=500)

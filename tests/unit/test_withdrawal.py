@@ -77,6 +77,8 @@ class Learner:
         if found.marks_again:
             assert found.best is not None
             self.add(MARKS, found.marks_again, found.best.marks)
+        for one in found.passes_now:
+            self.attempts[one] = self.attempts[one]._replace(passed=True)
         self.state = found.level
         if found.reward_open:
             self.rewarded = False
@@ -215,9 +217,41 @@ def test_an_attempt_that_passed_then_completes_a_level_that_was_made_harder_or_d
 
 def test_a_result_that_was_carried_over_without_xp_keeps_a_level_completed() -> None:
     learner = Learner()
-    carried, paid = learner.submit(9, without_xp=True), learner.submit(8)
+    paid, carried = learner.submit(8), learner.submit(9, without_xp=True)
     assert learner.total(XP) == 50
     found = learner.void(paid)
     assert (found.cancelled, found.level.xp_earned) == ((), 50)
     assert learner.void(carried).reward_open
     assert learner.total(XP) == 0
+
+
+def test_a_result_that_was_carried_over_takes_the_reward_until_no_attempt_passes() -> None:
+    learner = Learner()
+    carried, later = learner.submit(9, without_xp=True), learner.submit(8)
+    assert learner.total(XP) == 0
+    assert not learner.void(carried).reward_open
+    assert learner.void(later).reward_open
+    learner.submit(7)
+    assert learner.total(XP) == 50
+
+
+def test_what_completes_a_level_by_a_withdrawal_has_passed_with_all_that_pass_now() -> None:
+    learner = Learner(level=replace(LEVEL, pass_ratio=0.8))
+    best, *others, worst = [learner.submit(score) for score in (10, 5, 4, 1)]
+    found = learner.void(best, replace(LEVEL, pass_ratio=0.4))
+    assert found.passes_now == (*others,)
+    harder = replace(LEVEL, pass_ratio=0.9)
+    found = learner.void(worst, harder)
+    assert (found.passes_now, found.reward_open) == ((), False)
+    assert found.level.complete_time is not None
+    assert learner.void(others[0], harder).level.complete_time is not None
+    assert learner.void(others[1], harder).reward_open
+
+
+def test_marks_again_are_a_part_of_the_one_entry_that_reaches_below_the_best() -> None:
+    learner = Learner()
+    first, _, best = [learner.submit(score) for score in (8, 3, 9)]
+    assert learner.void(best).replaced is None
+    found = learner.void(first)
+    assert found.replaced is not None
+    assert (found.replaced.top, found.marks_again) == (80, 30)

@@ -47,13 +47,28 @@ FROM level_progress p
 WHERE p.user_id = a.user_id AND p.level_id = a.level_id AND p.complete_time = a.occurred_time
   AND NOT EXISTS (SELECT FROM attempts o WHERE o.user_id = p.user_id AND o.level_id = p.level_id
                     AND o.passed);
+-- Nor was there one that passed where the level is not completed.
+UPDATE attempts a SET passed = false
+FROM level_progress p
+WHERE a.passed AND p.user_id = a.user_id AND p.level_id = a.level_id AND p.complete_time IS NULL;
 
--- The attempt whose passing paid, at once or by a backfill; null: from before it was kept.
+-- Until now a revocation did not lower what its level had earned.
+UPDATE level_progress p SET xp_earned = e.xp_earned
+FROM (SELECT user_id, level_id, sum(amount) AS xp_earned FROM xp_entries
+      WHERE source = 'level' AND metric = 'xp' GROUP BY user_id, level_id) e
+WHERE e.user_id = p.user_id AND e.level_id = p.level_id AND e.xp_earned <> p.xp_earned;
+
+-- The attempt whose passing paid, at once or by a backfill, or that was carried over without XP,
+-- so that no later one is paid; null: from before it was kept.
 ALTER TABLE level_rewards ADD COLUMN attempt_id bigint;
-UPDATE level_rewards r SET attempt_id = (
-    SELECT min(e.attempt_id) FROM xp_entries e
-    WHERE e.user_id = r.user_id AND e.level_id = r.level_id AND e.metric <> 'marks'
-);
+UPDATE level_rewards r SET attempt_id = e.attempt_id
+FROM (SELECT user_id, level_id, min(attempt_id) AS attempt_id FROM xp_entries
+      WHERE level_id <> '' AND metric <> 'marks' GROUP BY user_id, level_id) e
+WHERE e.user_id = r.user_id AND e.level_id = r.level_id;
+INSERT INTO level_rewards (user_id, level_id, attempt_id)
+SELECT user_id, level_id, min(attempt_id) FROM attempts WHERE without_xp AND passed
+GROUP BY user_id, level_id
+ON CONFLICT DO NOTHING;
 
 -- The largest correct/total of the attempts that count: what another pass_ratio is held against.
 ALTER TABLE level_progress ADD COLUMN best_ratio double precision NOT NULL DEFAULT 0;
@@ -85,8 +100,9 @@ CREATE INDEX course_jobs_due ON course_jobs (next_try_time) WHERE NOT finished;
 ALTER TABLE unnumbered_changes
     ADD COLUMN board_window smallint,
     ADD COLUMN period text COLLATE "C",
-    ADD COLUMN pseudonym text COLLATE "C";
--- excluded_boards: of a revocation, fixed when it is numbered.
+    ADD COLUMN pseudonym text COLLATE "C",
+    ADD COLUMN of_entry_id bigint;
+-- excluded_boards: of what cancels or replaces an entry, fixed when it is numbered.
 ALTER TABLE changes
     ADD COLUMN board_window smallint,
     ADD COLUMN period text COLLATE "C",
@@ -116,6 +132,7 @@ CREATE TABLE admin_actions (
     create_time timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX admin_actions_user ON admin_actions (user_id, action_id);
+CREATE INDEX admin_actions_actor ON admin_actions (actor) WHERE actor <> '';
 
 -- Whom a person wrote entries for, other than for themselves: an erasure empties the name there.
 CREATE INDEX xp_entries_actor ON xp_entries (actor) WHERE actor <> '' AND actor <> user_id;
@@ -130,5 +147,12 @@ $$ BEGIN
     RAISE EXCEPTION '% of % is refused', TG_OP, TG_TABLE_NAME;
 END $$;
 DROP TRIGGER append_only ON xp_entries;
+-- of_entry_id: the entry that this one cancels or replaces (of a replacement, the first one that
+-- it stands for): on a board that was reset since that one, this one does not count either.
+ALTER TABLE xp_entries ADD COLUMN of_entry_id bigint REFERENCES xp_entries;
+UPDATE xp_entries SET of_entry_id = revokes_entry_id WHERE revokes_entry_id IS NOT NULL;
+UPDATE unnumbered_changes u SET of_entry_id = e.of_entry_id
+FROM xp_entries e WHERE e.entry_id = u.entry_id AND e.of_entry_id IS NOT NULL;
+ALTER TABLE xp_entries ADD CHECK (revokes_entry_id IS NULL OR of_entry_id IS NOT NULL);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON xp_entries
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_ledger();

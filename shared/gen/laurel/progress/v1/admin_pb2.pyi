@@ -36,7 +36,11 @@ class _MismatchKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Mismatch
     MISMATCH_KIND_STANDING: _MismatchKind.ValueType  # 2
     """A user's score on a board, with the ledger."""
     MISMATCH_KIND_LEVEL_PROGRESS: _MismatchKind.ValueType  # 3
-    """A user's progress at a level, with the attempts."""
+    """A user's progress at a level, with the attempts and the ledger."""
+    MISMATCH_KIND_COURSE_PROGRESS: _MismatchKind.ValueType  # 4
+    """A user's sums over the levels of a course, with the progress at them; not
+    while they are still those of an older version of the course.
+    """
 
 class MismatchKind(_MismatchKind, metaclass=_MismatchKindEnumTypeWrapper):
     """What a verification compares."""
@@ -48,7 +52,11 @@ MISMATCH_KIND_TOTAL: MismatchKind.ValueType  # 1
 MISMATCH_KIND_STANDING: MismatchKind.ValueType  # 2
 """A user's score on a board, with the ledger."""
 MISMATCH_KIND_LEVEL_PROGRESS: MismatchKind.ValueType  # 3
-"""A user's progress at a level, with the attempts."""
+"""A user's progress at a level, with the attempts and the ledger."""
+MISMATCH_KIND_COURSE_PROGRESS: MismatchKind.ValueType  # 4
+"""A user's sums over the levels of a course, with the progress at them; not
+while they are still those of an older version of the course.
+"""
 Global___MismatchKind: _TypeAlias = MismatchKind  # noqa: Y015
 
 @_typing.final
@@ -148,7 +156,9 @@ class ImportedAttempt(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     WITHOUT_XP_FIELD_NUMBER: _builtins.int
     without_xp: _builtins.bool
-    """Counts for completion and marks, pays no XP: a result carried over."""
+    """Counts for completion and marks, pays no XP, now or later: a result carried
+    over.
+    """
     @_builtins.property
     def attempt(self) -> _progress_pb2.SubmitProgressRequest:
         """Required. Judged as by SubmitProgress."""
@@ -605,10 +615,13 @@ class Mismatch(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     LEVEL_ID_FIELD_NUMBER: _builtins.int
     FIGURE_FIELD_NUMBER: _builtins.int
+    COURSE_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose."""
     expected: _builtins.int
-    """By the ledger; of progress at a level, by the attempts."""
+    """By the ledger; of progress at a level, by the attempts, or for "xp_earned" and
+    "rewarded" by the ledger; of progress in a course, by the progress at levels.
+    """
     found: _builtins.int
     """As stored."""
     kind: Global___MismatchKind.ValueType
@@ -616,13 +629,17 @@ class Mismatch(_message.Message):
     level_id: _builtins.str
     """At which level; empty unless `kind` is MISMATCH_KIND_LEVEL_PROGRESS."""
     figure: _builtins.str
-    """Which figure of it: "attempts", "best_marks", "completed" (1 or 0),
-    "time_spent_ms"; empty unless `kind` is MISMATCH_KIND_LEVEL_PROGRESS.
+    """Which figure. Of progress at a level: "attempts", "best_marks", "completed" (1
+    or 0), "rewarded" (0: the level has paid, and it is not on record that it must
+    not again), "time_spent_ms", "xp_earned". Of progress in a course:
+    "levels_completed", "marks". Empty for totals and standings.
     """
+    course_id: _builtins.str
+    """In which course; empty for totals and standings."""
     @_builtins.property
     def board(self) -> _types_pb2.Board:
         """The board, with its period spelled out; of a total, the metric's board of all
-        time across all courses; unset for progress at a level.
+        time across all courses; unset for progress.
         """
 
     def __init__(
@@ -635,10 +652,11 @@ class Mismatch(_message.Message):
         kind: Global___MismatchKind.ValueType = ...,
         level_id: _builtins.str = ...,
         figure: _builtins.str = ...,
+        course_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["board", b"board"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["board", b"board", "expected", b"expected", "figure", b"figure", "found", b"found", "kind", b"kind", "level_id", b"level_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["board", b"board", "course_id", b"course_id", "expected", b"expected", "figure", b"figure", "found", b"found", "kind", b"kind", "level_id", b"level_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -676,9 +694,11 @@ class ExportUserResponse(_message.Message):
     JSON_FIELD_NUMBER: _builtins.int
     document_name: _builtins.str
     """What it holds: "profile", "totals", "standings", "course_progress",
-    "level_progress", "attempts", "ledger", "level_rewards", "award_references",
-    "requests", "history" (of the profile, and mended standings), "admin_actions".
-    Each comes at least once, in this order.
+    "level_progress", "attempts", "ledger", "ledger_by_actor" (what the user wrote
+    for others), "level_rewards", "award_references", "requests", "history" (of the
+    profile, and mended standings), "admin_actions" (that concern the user, or were
+    the user's). "ledger_by_actor" and "admin_actions" may name others. Each comes
+    at least once, in this order.
     """
     json: _builtins.bytes
     """A whole JSON document, UTF-8: an array of at most 1000 objects, empty when
@@ -934,7 +954,7 @@ class AdminAction(_message.Message):
     actor: _builtins.str
     """Who called it, as in XpEntry."""
     user_id: _builtins.str
-    """Whom it concerns. Empty: no single user."""
+    """Whom it concerns. Empty: no single user, or one who was erased."""
     detail: _builtins.str
     """What was changed, for people."""
     @_builtins.property

@@ -164,18 +164,21 @@ class ProgressAdminServiceServicer:
         """Starts one board's period again from zero, as a fact in the history. Course
         boards are reset one by one; GetUserStats follows the boards without a
         course. An entry that was numbered before counts no more on the board, and
-        neither does its revocation. A board that nobody was ever on can be reset too.
-        ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress. UNAVAILABLE
-        (NOT_NUMBERED_YET): it will be done, and had no place in the history before
-        the deadline, or 20 s; a retry with the same request_id tells it.
+        neither does its revocation. A board that nobody was ever on can be reset too,
+        and one of a window that the metric does not keep any more. NOT_FOUND: no such
+        metric (METRIC_NOT_FOUND) or course (COURSE_NOT_FOUND). ALREADY_EXISTS
+        (REQUEST_ID_REUSED), as in SubmitProgress. UNAVAILABLE (NOT_NUMBERED_YET): it
+        will be done, and had no place in the history before the deadline, or 20 s; a
+        retry with the same request_id tells it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLedger(self, request, context):
-        """Checks that totals, standings and ledger agree, and progress at levels with
-        the attempts, all at one position; reports what does not.
+        """Checks that totals, standings and ledger agree, progress at levels with the
+        attempts and the ledger, and sums over courses with the progress at their
+        levels, all at one position; reports what does not.
 
         Order: counts only rise. Resume: none, a new call begins anew. Duplicates:
         each mismatch is in one message, by the message that counts its user as
@@ -191,10 +194,11 @@ class ProgressAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportUser(self, request, context):
-        """Everything that is stored about a user, as JSON documents, all of one moment.
-        That it was asked for is among the administrators' actions, and in it.
-        NOT_FOUND (USER_NOT_FOUND): no such user. RESOURCE_EXHAUSTED
-        (TOO_MANY_EXPORTS): 2 exports are under way; retry later.
+        """Everything that is stored about a user, and what the user did to others (as
+        the actor of the call), as JSON documents, all of one moment. That it was
+        asked for is among the administrators' actions, and in it. NOT_FOUND
+        (USER_NOT_FOUND): no such user. RESOURCE_EXHAUSTED (TOO_MANY_EXPORTS): 2
+        exports are under way; retry later.
 
         Order: documents of one name follow each other. Resume: none, a new call
         begins anew. Duplicates: none. Checkpoint: none; a stream that ends with OK
@@ -231,8 +235,8 @@ class ProgressAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAdminActions(self, request, context):
-        """Who did what to whom: awards by hand, revocations, edits, resets, erasures; a
-        page at a time.
+        """Who did what to whom: awards by hand, revocations, edits, imports, users hidden
+        or shown, resets, erasures; a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

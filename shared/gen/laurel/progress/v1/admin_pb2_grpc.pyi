@@ -70,14 +70,17 @@ class ProgressAdminServiceStub:
     """Starts one board's period again from zero, as a fact in the history. Course
     boards are reset one by one; GetUserStats follows the boards without a
     course. An entry that was numbered before counts no more on the board, and
-    neither does its revocation. A board that nobody was ever on can be reset too.
-    ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress. UNAVAILABLE
-    (NOT_NUMBERED_YET): it will be done, and had no place in the history before
-    the deadline, or 20 s; a retry with the same request_id tells it.
+    neither does its revocation. A board that nobody was ever on can be reset too,
+    and one of a window that the metric does not keep any more. NOT_FOUND: no such
+    metric (METRIC_NOT_FOUND) or course (COURSE_NOT_FOUND). ALREADY_EXISTS
+    (REQUEST_ID_REUSED), as in SubmitProgress. UNAVAILABLE (NOT_NUMBERED_YET): it
+    will be done, and had no place in the history before the deadline, or 20 s; a
+    retry with the same request_id tells it.
     """
     VerifyLedger: _aio.UnaryStreamMultiCallable[_admin_pb2.VerifyLedgerRequest, _admin_pb2.VerifyLedgerResponse]
-    """Checks that totals, standings and ledger agree, and progress at levels with
-    the attempts, all at one position; reports what does not.
+    """Checks that totals, standings and ledger agree, progress at levels with the
+    attempts and the ledger, and sums over courses with the progress at their
+    levels, all at one position; reports what does not.
 
     Order: counts only rise. Resume: none, a new call begins anew. Duplicates:
     each mismatch is in one message, by the message that counts its user as
@@ -89,10 +92,11 @@ class ProgressAdminServiceStub:
     stops.
     """
     ExportUser: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportUserRequest, _admin_pb2.ExportUserResponse]
-    """Everything that is stored about a user, as JSON documents, all of one moment.
-    That it was asked for is among the administrators' actions, and in it.
-    NOT_FOUND (USER_NOT_FOUND): no such user. RESOURCE_EXHAUSTED
-    (TOO_MANY_EXPORTS): 2 exports are under way; retry later.
+    """Everything that is stored about a user, and what the user did to others (as
+    the actor of the call), as JSON documents, all of one moment. That it was
+    asked for is among the administrators' actions, and in it. NOT_FOUND
+    (USER_NOT_FOUND): no such user. RESOURCE_EXHAUSTED (TOO_MANY_EXPORTS): 2
+    exports are under way; retry later.
 
     Order: documents of one name follow each other. Resume: none, a new call
     begins anew. Duplicates: none. Checkpoint: none; a stream that ends with OK
@@ -112,8 +116,8 @@ class ProgressAdminServiceStub:
     NOT_FOUND: no such attempt. FAILED_PRECONDITION: it waits for no decision.
     """
     ListAdminActions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAdminActionsRequest, _admin_pb2.ListAdminActionsResponse]
-    """Who did what to whom: awards by hand, revocations, edits, resets, erasures; a
-    page at a time.
+    """Who did what to whom: awards by hand, revocations, edits, imports, users hidden
+    or shown, resets, erasures; a page at a time.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]
     """What the service holds and does now."""
@@ -194,10 +198,12 @@ class ProgressAdminServiceServicer:
         """Starts one board's period again from zero, as a fact in the history. Course
         boards are reset one by one; GetUserStats follows the boards without a
         course. An entry that was numbered before counts no more on the board, and
-        neither does its revocation. A board that nobody was ever on can be reset too.
-        ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress. UNAVAILABLE
-        (NOT_NUMBERED_YET): it will be done, and had no place in the history before
-        the deadline, or 20 s; a retry with the same request_id tells it.
+        neither does its revocation. A board that nobody was ever on can be reset too,
+        and one of a window that the metric does not keep any more. NOT_FOUND: no such
+        metric (METRIC_NOT_FOUND) or course (COURSE_NOT_FOUND). ALREADY_EXISTS
+        (REQUEST_ID_REUSED), as in SubmitProgress. UNAVAILABLE (NOT_NUMBERED_YET): it
+        will be done, and had no place in the history before the deadline, or 20 s; a
+        retry with the same request_id tells it.
         """
 
     def VerifyLedger(
@@ -205,8 +211,9 @@ class ProgressAdminServiceServicer:
         request: _admin_pb2.VerifyLedgerRequest,
         context: _aio.ServicerContext[_admin_pb2.VerifyLedgerRequest, _admin_pb2.VerifyLedgerResponse],
     ) -> _abc.AsyncIterator[_admin_pb2.VerifyLedgerResponse] | _abc.Awaitable[None]:
-        """Checks that totals, standings and ledger agree, and progress at levels with
-        the attempts, all at one position; reports what does not.
+        """Checks that totals, standings and ledger agree, progress at levels with the
+        attempts and the ledger, and sums over courses with the progress at their
+        levels, all at one position; reports what does not.
 
         Order: counts only rise. Resume: none, a new call begins anew. Duplicates:
         each mismatch is in one message, by the message that counts its user as
@@ -223,10 +230,11 @@ class ProgressAdminServiceServicer:
         request: _admin_pb2.ExportUserRequest,
         context: _aio.ServicerContext[_admin_pb2.ExportUserRequest, _admin_pb2.ExportUserResponse],
     ) -> _abc.AsyncIterator[_admin_pb2.ExportUserResponse] | _abc.Awaitable[None]:
-        """Everything that is stored about a user, as JSON documents, all of one moment.
-        That it was asked for is among the administrators' actions, and in it.
-        NOT_FOUND (USER_NOT_FOUND): no such user. RESOURCE_EXHAUSTED
-        (TOO_MANY_EXPORTS): 2 exports are under way; retry later.
+        """Everything that is stored about a user, and what the user did to others (as
+        the actor of the call), as JSON documents, all of one moment. That it was
+        asked for is among the administrators' actions, and in it. NOT_FOUND
+        (USER_NOT_FOUND): no such user. RESOURCE_EXHAUSTED (TOO_MANY_EXPORTS): 2
+        exports are under way; retry later.
 
         Order: documents of one name follow each other. Resume: none, a new call
         begins anew. Duplicates: none. Checkpoint: none; a stream that ends with OK
@@ -266,8 +274,8 @@ class ProgressAdminServiceServicer:
         request: _admin_pb2.ListAdminActionsRequest,
         context: _aio.ServicerContext[_admin_pb2.ListAdminActionsRequest, _admin_pb2.ListAdminActionsResponse],
     ) -> _abc.Awaitable[_admin_pb2.ListAdminActionsResponse | _builtins.bytes]:
-        """Who did what to whom: awards by hand, revocations, edits, resets, erasures; a
-        page at a time.
+        """Who did what to whom: awards by hand, revocations, edits, imports, users hidden
+        or shown, resets, erasures; a page at a time.
         """
 
     def GetStatus(

@@ -196,8 +196,9 @@ class Level(_message.Message):
     """When set, the only total_questions that a submission may name. 0: any."""
     @_builtins.property
     def prerequisite_level_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The levels of the same course that must be completed first. Only with
-        UNLOCK_MODE_PREREQUISITES; unknown ones and cycles are refused.
+        """The levels of the same course that must be completed first. They count with
+        UNLOCK_MODE_PREREQUISITES alone; unknown ones and cycles are refused in every
+        mode.
         """
 
     @_builtins.property
@@ -501,10 +502,7 @@ class PutCourseResponse(_message.Message):
     USERS_NEWLY_UNLOCKED_FIELD_NUMBER: _builtins.int
     USERS_COMPLETION_CHANGED_FIELD_NUMBER: _builtins.int
     users_affected: _builtins.int
-    """Users who have progress in the course, and of them those for whom a level
-    becomes locked, becomes unlocked, or whose completion changes. This field
-    counts the users who have progress.
-    """
+    """Learners of the course, whatever changes for them: users with an attempt in it."""
     users_newly_locked: _builtins.int
     """Of users_affected, those for whom a level becomes locked."""
     users_newly_unlocked: _builtins.int

@@ -140,8 +140,9 @@ class SubmitProgressResponse(_message.Message):
     status: Global___LevelStatus.ValueType
     """The level's state after this submission."""
     xp_earned: _builtins.int
-    """XP that this submission was paid. 0 unless it completed the level for the
-    first time.
+    """XP that this submission was paid. 0 unless it was the first passing one that
+    arrived for the level, also when an edit of the course had completed the
+    level before.
     """
     total_xp: _builtins.int
     """The user's XP of all time, after this submission."""
@@ -631,7 +632,10 @@ class GetUserStatsResponse(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When these figures last changed. Unset: never."""
+        """When the profile, an attempt or a ledger entry of the user was last written.
+        An edit of a course and a reset of a window can change figures and do not move
+        it.
+        """
 
     @_builtins.property
     def position(self) -> _types_pb2.Position:
@@ -1123,6 +1127,7 @@ class XpEntry(_message.Message):
     REVOKES_ENTRY_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    REVOKED_BY_ENTRY_ID_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """An id chosen by the server."""
     user_id: _builtins.str
@@ -1147,6 +1152,8 @@ class XpEntry(_message.Message):
     """Who wrote it: as the caller said in the metadata x-laurel-actor, which the
     gateway removes. Empty: it said nothing.
     """
+    revoked_by_entry_id: _builtins.str
+    """The entry that cancels this one. Empty: none does."""
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
         """When it was earned; decides the windows it counts in."""
@@ -1171,10 +1178,11 @@ class XpEntry(_message.Message):
         revokes_entry_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         actor: _builtins.str = ...,
+        revoked_by_entry_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "occurred_time", b"occurred_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount", b"amount", "course_id", b"course_id", "create_time", b"create_time", "entry_id", b"entry_id", "level_id", b"level_id", "metric", b"metric", "occurred_time", b"occurred_time", "reason", b"reason", "reference", b"reference", "revokes_entry_id", b"revokes_entry_id", "source", b"source", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount", b"amount", "course_id", b"course_id", "create_time", b"create_time", "entry_id", b"entry_id", "level_id", b"level_id", "metric", b"metric", "occurred_time", b"occurred_time", "reason", b"reason", "reference", b"reference", "revoked_by_entry_id", b"revoked_by_entry_id", "revokes_entry_id", b"revokes_entry_id", "source", b"source", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1353,8 +1361,8 @@ class XpDelta(_message.Message):
 
     @_builtins.property
     def excluded_boards(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Board]:
-        """Boards that were reset since the entry that this one cancels counted; it does
-        not count on them.
+        """Boards that were reset since the entry that this one cancels or replaces
+        counted; it does not count on them.
         """
 
     @_builtins.property

@@ -145,6 +145,8 @@ class ProgressServiceServicer:
 
     def ListAttempts(self, request, context):
         """Attempts, newest first, of a user, a course or a level; a page at a time.
+        NOT_FOUND (USER_NOT_FOUND, COURSE_NOT_FOUND, LEVEL_NOT_FOUND): no such one. A
+        level that its course dropped is known.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,10 @@ class ProgressServiceStub:
     ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
     """
     ListAttempts: _aio.UnaryUnaryMultiCallable[_progress_pb2.ListAttemptsRequest, _progress_pb2.ListAttemptsResponse]
-    """Attempts, newest first, of a user, a course or a level; a page at a time."""
+    """Attempts, newest first, of a user, a course or a level; a page at a time.
+    NOT_FOUND (USER_NOT_FOUND, COURSE_NOT_FOUND, LEVEL_NOT_FOUND): no such one. A
+    level that its course dropped is known.
+    """
     AwardXp: _aio.UnaryUnaryMultiCallable[_progress_pb2.AwardXpRequest, _progress_pb2.AwardXpResponse]
     """Credits a metric from any other source: a challenge, a pomodoro, a solved
     problem, a manual grant. Same request_id, same answer, one effect.
@@ -151,7 +154,10 @@ class ProgressServiceServicer:
         request: _progress_pb2.ListAttemptsRequest,
         context: _aio.ServicerContext[_progress_pb2.ListAttemptsRequest, _progress_pb2.ListAttemptsResponse],
     ) -> _abc.Awaitable[_progress_pb2.ListAttemptsResponse | _builtins.bytes]:
-        """Attempts, newest first, of a user, a course or a level; a page at a time."""
+        """Attempts, newest first, of a user, a course or a level; a page at a time.
+        NOT_FOUND (USER_NOT_FOUND, COURSE_NOT_FOUND, LEVEL_NOT_FOUND): no such one. A
+        level that its course dropped is known.
+        """
 
     def AwardXp(
         self,
