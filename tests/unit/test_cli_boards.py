@@ -145,6 +145,15 @@ def test_a_service_that_hangs_is_given_up_at_the_deadline(
     )
 
 
+@pytest.fixture
+def listens_to_ctrl_c() -> Iterator[None]:
+    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_exits_130_without_a_traceback() -> None:
     peer = HangingPeer()
     with serving(lambda server: add_LeaderboardServiceServicer_to_server(peer, server)) as address:
