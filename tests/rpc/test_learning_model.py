@@ -69,7 +69,7 @@ def playing(postgres_url: str) -> Iterator[tuple[asyncio.Runner, Progress]]:
 
 
 EXAMPLES = settings(
-    max_examples=50,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
