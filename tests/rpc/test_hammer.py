@@ -56,7 +56,7 @@ class Writer:
             *[self.look] * 6,
         ]
         if self.number < 4:
-            acts += [self.edit, self.reset, self.erase, self.backfill, self.recalculate] * 2
+            acts += [self.edit, self.reset, self.erase, self.backfill, self.recalculate] * 6
         while time.monotonic() < until:
             act = self.chance.choice(acts)
             try:
