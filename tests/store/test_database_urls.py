@@ -13,6 +13,7 @@ from progress_service.store.database import Database
 from progress_service.store.driver import Driver
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.errors import Unavailable
+from tests.ports import free_port
 
 
 def with_query(url: str, more: str) -> str:
@@ -71,7 +72,7 @@ def started(url: str) -> subprocess.CompletedProcess[str]:
             **os.environ,
             "LAUREL_POSTGRES_URL": url,
             "LAUREL_METRICS_PORT": "0",
-            "LAUREL_PROGRESS_PORT": "47411",
+            "LAUREL_PROGRESS_PORT": str(free_port()),
             "LAUREL_LOG_LEVEL": "warning",
         },
         capture_output=True,
