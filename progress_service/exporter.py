@@ -1,6 +1,7 @@
 """ExportUser: everything stored about a user, document by document."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -46,7 +47,7 @@ class Exporter:
             await exports.record(connection, user_id, actor)
 
         await self.database.write(record)
-        with Export() as export:
+        with closing(Export()) as export:
             await export.fill(self.database, user_id)
             for name, json in export.documents():
                 await send(name, json)

@@ -7,6 +7,7 @@ sent what is in the spool, so a slow one holds nothing in the database.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +75,7 @@ class Verification:
             )
         self.running += 1
         try:
-            with MismatchSpool(self.max_mismatches) as spool:
+            with closing(MismatchSpool(self.max_mismatches)) as spool:
                 await self._tell(_Run(spool), write)
         finally:
             self.running -= 1

@@ -84,10 +84,8 @@ def _wrap(
             else grpc.unary_unary_rpc_method_handler
         )
     wrapped: grpc.RpcMethodHandler[Any, Any] = factory(
-        outer,
-        request_deserializer=handler.request_deserializer
-        if handler.request_streaming
-        else _parser(handler.request_deserializer),
+        _of_stream(outer) if handler.request_streaming else outer,
+        request_deserializer=_parser(handler.request_deserializer),
         response_serializer=_serialized,
     )
     return wrapped
@@ -95,7 +93,7 @@ def _wrap(
 
 def _parser(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     """`parse`, which answers with the error when it cannot: grpc would tell the caller what it
-    raises, text and all. (Messages of a stream are parsed within the handler.)
+    raises, text and all.
     """
 
     def parsed(data: bytes) -> Any:
@@ -105,6 +103,21 @@ def _parser(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
             return InvalidInput("MALFORMED_REQUEST", "The request is not a message of its type.")
 
     return parsed
+
+
+def _of_stream(outer: Handler) -> Handler:
+    """`outer`, whose iterator of requests raises at the first that could not be parsed."""
+
+    async def parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            if isinstance(request, LaurelError):
+                raise request
+            yield request
+
+    async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
+        return await outer(parsed(requests), context)
+
+    return handle
 
 
 def _serialized(response: Message | bytes) -> bytes:

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 from shared.errors import Conflict
 
@@ -17,6 +17,21 @@ class RequestKind(IntEnum):
     VOID = 4
     FREEZES = 5
     RESET = 6
+
+
+class Request(Protocol):
+    """What a user's request id stands for, such as a submission."""
+
+    @property
+    def kind(self) -> RequestKind:
+        """Which operation it asks for."""
+
+    @property
+    def request_id(self) -> str:
+        """Unique for the user."""
+
+    def fingerprint(self) -> bytes:
+        """Stands for the contents."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from progress_service.recalculator import Counts, Recalculator
 from progress_service.servicers import codec, list_token
 from progress_service.servicers.admin_codec import action_message, erasure_of, reset_of
 from progress_service.servicers.audit_codec import backfill_of, backfill_response, verify_response
-from progress_service.servicers.import_codec import batch_of, decodable, import_response
+from progress_service.servicers.import_codec import batch_of, import_response
 from progress_service.store import admin_actions, erasures, resets, status
 from progress_service.store.database import Database, Purpose
 from progress_service.stream_write import write_within
@@ -26,6 +26,7 @@ from shared.caller import actor
 from shared.errors import Unavailable
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import admin_pb2_grpc
+from shared.signed_token import Signer
 from shared.version import VERSION
 
 Context = aio.ServicerContext[Any, Any]
@@ -43,14 +44,14 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
     verification: Verification
     backfill: Backfill
     recalculator: Recalculator
+    signer: Signer
     today: Callable[[], date]
     start_time: datetime
 
     async def ImportProgress(
         self, requests: AsyncIterator[pb.ImportProgressRequest], context: Context
     ) -> None:
-        messages = decodable(requests)
-        first = await anext(messages, None)
+        first = await anext(requests, None)
         if first is None:
             return
 
@@ -59,7 +60,7 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
             await write_within(context.write, response, self.importer.silence_s)
 
         async with self.importer.open(dry_run=first.dry_run) as running:
-            await running.run(self._batches(first, messages), answer)
+            await running.run(self._batches(first, requests), answer)
 
     async def _batches(
         self, first: pb.ImportProgressRequest, rest: AsyncIterator[pb.ImportProgressRequest]
@@ -131,13 +132,13 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
     ) -> pb.ListAdminActionsResponse:
         user_id = codec.required_id(request.user_id, "user_id") if request.user_id else ""
         size = codec.page_size(request.page_size)
-        before = list_token.decode_number(request.page_token, "admin_actions", (user_id,))
+        before = list_token.decode_number(self.signer, request.page_token, "admin_actions", (user_id,))
         async with self.database.read() as connection:
             rows = await admin_actions.load_page(connection, user_id, before, size + 1)
         response = pb.ListAdminActionsResponse(actions=[action_message(row) for row in rows[:size]])
         if len(rows) > size:
             last = str(rows[size - 1].action_id)
-            response.next_page_token = list_token.encode("admin_actions", (user_id,), last)
+            response.next_page_token = list_token.encode(self.signer, "admin_actions", (user_id,), last)
         return response
 
     async def GetStatus(

@@ -3,7 +3,6 @@
 from datetime import date
 from typing import Any
 
-from progress_service.domain import bounds
 from progress_service.domain.ledger import XP
 from progress_service.domain.request import fingerprint
 from progress_service.servicers import codec
@@ -20,11 +19,10 @@ def reset_of(request: pb.ResetWindowRequest, today: date) -> Reset:
     if not request.HasField("board"):
         raise invalid_field("board", "must be set")
     board = board_of(request.board, "board", today)
-    if not bounds.is_request_id(request.request_id):
-        raise invalid_field("request_id", "must be 1 to 128 printable ASCII characters")
+    request_id = codec.request_id(request.request_id)
     asked = request.board
     print_ = fingerprint(asked.metric or XP, asked.course_id, int(board.window), asked.period)
-    return Reset(board, request.request_id, print_, actor())
+    return Reset(board, request_id, print_, actor())
 
 
 def erasure_of(request: pb.EraseUserRequest) -> Erasure:

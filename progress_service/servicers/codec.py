@@ -7,8 +7,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from progress_service.domain import bounds
+from progress_service.domain.submission import request_id_violations
 from progress_service.store.positions import Position
-from shared.errors import invalid_field
+from shared.errors import invalid_field, invalid_fields
 from shared.gen.laurel.types.v1 import types_pb2
 
 DEFAULT_PAGE_SIZE = 50
@@ -62,6 +63,14 @@ def required_id(value: str, field: str) -> str:
     """The id itself; InvalidInput when it is malformed or empty."""
     if not bounds.is_id(value):
         raise invalid_field(field, f"must be {bounds.ID_FORM}")
+    return value
+
+
+def request_id(value: str) -> str:
+    """The request id itself; InvalidInput when it is malformed or empty."""
+    violations = [*request_id_violations(value)]
+    if violations:
+        raise invalid_fields(violations)
     return value
 
 

@@ -1,9 +1,7 @@
 """Messages of an import to domain and back."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
-
-from google.protobuf.message import DecodeError
 
 from progress_service.domain import user
 from progress_service.domain.active_day import ActiveDay
@@ -15,7 +13,7 @@ from progress_service.servicers import codec
 from progress_service.servicers.catalog_codec import course_of, user_of
 from progress_service.servicers.commands import award_of, submission_of
 from progress_service.store.outcomes import Command
-from shared.errors import InvalidInput, LaurelError, invalid_field
+from shared.errors import LaurelError, invalid_field
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2
 
@@ -25,21 +23,6 @@ _MAX_REQUEST_ID_CHARS = 200
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-async def decodable(
-    requests: AsyncIterator[pb.ImportProgressRequest],
-) -> AsyncIterator[pb.ImportProgressRequest]:
-    """The messages of a stream, which grpc parses when they are asked for; InvalidInput
-    (MALFORMED_REQUEST) at one that is none.
-    """
-    try:
-        async for request in requests:
-            yield request
-    except DecodeError:
-        raise InvalidInput(
-            "MALFORMED_REQUEST", "The request is not a message of its type."
-        ) from None
 
 
 def batch_of(request: pb.ImportProgressRequest) -> ImportBatch:

@@ -1,6 +1,6 @@
 """Where learners stand in a course, by its current version."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -15,13 +15,11 @@ from progress_service.store import evaluations, learner_read
 from progress_service.store.courses import CourseCache
 from progress_service.store.database import Database, Purpose
 from progress_service.store.evaluations import Key
+from progress_service.store.level_rows import load_levels
 from progress_service.store.not_found import user_not_found
 from shared.errors import LaurelError
 
 log = structlog.get_logger(__name__)
-
-_MOST_LEVELS = 20_000
-"""Of the stale learners who are judged together."""
 
 # '~' comes after every character of an id: erased users are nobody's learners.
 _LEARNERS_OF = "c.course_id = :course_id AND c.user_id < '~'"
@@ -30,10 +28,6 @@ _USER = text(
        FROM users u
        LEFT JOIN course_progress c ON c.user_id = u.user_id AND c.course_id = :course_id
        WHERE u.user_id = :user_id"""
-)
-_LEVELS = text(
-    """SELECT level_id, best_marks, attempts, time_spent_ms, complete_time, xp_earned, best_ratio
-       FROM level_progress WHERE user_id = :user_id AND course_id = :course_id"""
 )
 # Index: course_progress_course.
 _PAGE = text(
@@ -100,7 +94,7 @@ async def of_learner(
         if user is None:
             raise user_not_found(user_id)
         course = await courses.current(connection, course_id)
-        levels = await _levels(connection, user_id, course_id)
+        levels = await load_levels(connection, user_id, course_id)
         if user.course_version is None:
             return CourseStanding(course, CourseState(), levels)
         if user.course_version == course.version:
@@ -118,13 +112,6 @@ async def of_learner(
             for one, level in levels.items()
         },
     )
-
-
-async def _levels(
-    connection: AsyncConnection, user_id: str, course_id: str
-) -> dict[str, LevelState]:
-    rows = await connection.execute(_LEVELS, {"user_id": user_id, "course_id": course_id})
-    return {row.level_id: LevelState(*row[1:]) for row in rows}
 
 
 async def _store(database: Database, courses: CourseCache, user_id: str, course_id: str) -> None:
@@ -157,7 +144,9 @@ async def page(
     params = {"course_id": course_id, "after": after, "limit": limit}
     rows = (await connection.execute(_PAGE, params)).all()
     stale = [row.user_id for row in rows if row.course_version != course.version]
-    anew = await _sums_now(connection, courses, course, stale)
+    keys = [Key(user_id, course) for user_id in stale]
+    sums = await evaluations.sums_now(connection, courses, keys)
+    anew = dict(zip(stale, sums, strict=True))
     return course, [
         LearnerStanding(
             row.user_id,
@@ -166,18 +155,6 @@ async def page(
         )
         for row in rows
     ]
-
-
-async def _sums_now(
-    connection: AsyncConnection, courses: CourseCache, course: Course, user_ids: Sequence[str]
-) -> dict[str, CourseState]:
-    size = max(1, _MOST_LEVELS // len(course.levels))
-    found: dict[str, CourseState] = {}
-    for start in range(0, len(user_ids), size):
-        keys = [Key(user_id, course) for user_id in user_ids[start : start + size]]
-        sums = await evaluations.sums_now(connection, courses, keys)
-        found |= zip(user_ids[start : start + size], sums, strict=True)
-    return found
 
 
 async def count_learners(connection: AsyncConnection, course_id: str) -> int:

@@ -46,7 +46,9 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _OWN_CONNECTIONS = 2
 """One for the sequencer, one for the health check."""
 _AUDIT_CONNECTIONS = 3
-"""Beside the pool: verifications read for long, and must take no reader's connection."""
+"""Beside the pool: verifications, backfills, exports and erasures take long, and must take no
+reader's or editor's connection.
+"""
 
 
 class Purpose(Enum):

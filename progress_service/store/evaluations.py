@@ -5,7 +5,8 @@ up, judged against course_version. One of an older version is stale: whoever nee
 anew, and stores it if the learner is locked.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +18,11 @@ from progress_service.domain.course import Course
 from progress_service.domain.evaluation import PassRatios, Tried, course_sums, reached
 from progress_service.domain.submission import CourseState
 from progress_service.store.rows import RowSet
+
+_MOST_JUDGED = 5_000
+"""Levels of the learners who are judged anew without a pause."""
+_MOST_SUMMED = 20_000
+"""Of those whose sums alone are taken, which looks at no attempt."""
 
 # Index: the primary keys. Cost: the levels that these learners have tried.
 _READ = text(
@@ -147,10 +153,21 @@ async def read(connection: AsyncConnection, keys: Sequence[Key]) -> list[Stored 
 async def judge(
     connection: AsyncConnection, versions: Versions, keys: Sequence[Key]
 ) -> list[Evaluation | None]:
-    """Reads each and judges it anew, by every version since its own; writes nothing.
+    """Reads each and judges it anew, by every version since its own; writes nothing. Other calls
+    go on in between.
 
     None: the user has no attempt in the course.
     """
+    judged: list[Evaluation | None] = []
+    for part in _parts(keys, _MOST_JUDGED):
+        judged += await _judge(connection, versions, part)
+        await asyncio.sleep(0)
+    return judged
+
+
+async def _judge(
+    connection: AsyncConnection, versions: Versions, keys: Sequence[Key]
+) -> list[Evaluation | None]:
     found = await read(connection, keys)
     reached_by = [
         await _reached(connection, versions, key.course, stored) if stored else {}
@@ -172,7 +189,19 @@ async def judge(
 async def sums_now(
     connection: AsyncConnection, versions: Versions, keys: Sequence[Key]
 ) -> list[CourseState]:
-    """The sums of each by its current version, judged anew; looks at no attempt."""
+    """The sums of each by its current version, judged anew; looks at no attempt. Other calls go on
+    in between.
+    """
+    sums: list[CourseState] = []
+    for part in _parts(keys, _MOST_SUMMED):
+        sums += await _sums_now(connection, versions, part)
+        await asyncio.sleep(0)
+    return sums
+
+
+async def _sums_now(
+    connection: AsyncConnection, versions: Versions, keys: Sequence[Key]
+) -> list[CourseState]:
     found = await read(connection, keys)
     return [
         course_sums(
@@ -184,6 +213,20 @@ async def sums_now(
         else CourseState()
         for key, stored in zip(keys, found, strict=True)
     ]
+
+
+def _parts(keys: Sequence[Key], most_levels: int) -> Iterator[list[Key]]:
+    """The keys in parts that have about as many levels each, however large their courses."""
+    part: list[Key] = []
+    levels = 0
+    for key in keys:
+        part.append(key)
+        levels += len(key.course.levels)
+        if levels >= most_levels:
+            yield part
+            part, levels = [], 0
+    if part:
+        yield part
 
 
 async def _reached(

@@ -5,10 +5,8 @@ sequencer's queue from being cleaned.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from tempfile import TemporaryFile
-from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 import asyncpg
 from sqlalchemy import text
@@ -33,6 +31,7 @@ _DAYS = """(SELECT coalesce(jsonb_agg(jsonb_build_array(lower(d), upper(d) - 1))
             FROM unnest({days}) d)"""
 _NAME_OF_WINDOW = "(ARRAY['all_time', 'year', 'month', 'week', 'day'])"
 _REQUEST_KINDS = " ".join(f"WHEN {kind.value} THEN '{kind.name.lower()}'" for kind in RequestKind)
+# That it is no credit follows from the kinds; only so spelled it is what changes_user holds.
 _OTHERS = f"""
     change_id, kind, display_name, avatar_url, hidden, metric, course_id, board_window, period,
     amount FROM {{table}}
@@ -49,8 +48,8 @@ _ENTRY = f"""(to_jsonb(e)
 _NUMBERED = "SELECT sequence, numbered_time, " + _OTHERS.format(table="changes")
 _QUEUED = "SELECT NULL, NULL, " + _OTHERS.format(table="unnumbered_changes")
 # In most, a row's columns as they are stored, less user_id; ids as strings, as in the contract.
-# Cost: the user's rows, each by an index that begins with user_id; what the user wrote for
-# others, by an index too; and one pass over admin_actions.
+# Cost: the user's rows, each by an index that begins with user_id; and what the user did to others,
+# by xp_entries_actor and admin_actions_actor.
 _QUERIES = {
     "profile": f"""
         SELECT to_jsonb(u)
@@ -120,22 +119,15 @@ async def record(connection: AsyncConnection, user_id: str, actor: str) -> None:
     await admin_actions.record(connection, [AdminAction(METHOD, actor, user_id, "")])
 
 
-class Export(AbstractContextManager["Export"]):
+class Export:
     """The documents, on disk until closed."""
 
     def __init__(self) -> None:
         self._ends: dict[str, int] = {}
-        self._file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 - closed by __exit__
+        self._file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 - closed by close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Removes what is on disk."""
         self._file.close()
 
     async def fill(self, database: Database, user_id: str) -> None:

@@ -55,6 +55,20 @@ _EXCLUDE = text(
     FROM reset WHERE changes.sequence = reset.sequence
     """
 )
+# The end of a statement whose `folded` returns the standings it wrote: from the bucket of the
+# score before, if it was on the board, into that of the score now.
+COUNT_STEPS = """
+    steps AS (
+        SELECT f.board_id, score_bucket(v.score) AS bucket, v.step
+        FROM folded f
+        CROSS JOIN LATERAL (VALUES (f.score, 1), (f.score - f.added, -1)) AS v (score, step)
+        WHERE NOT f.hidden AND v.score > 0
+    )
+    INSERT INTO board_buckets AS b (board_id, bucket, users)
+    SELECT board_id, bucket, sum(step) FROM steps
+    GROUP BY board_id, bucket HAVING sum(step) <> 0
+    ON CONFLICT (board_id, bucket) DO UPDATE SET users = b.users + EXCLUDED.users
+"""
 # Every change adds to at most ten standings. `added` keeps what the last batch added,
 # so the score before it is known without reading or joining anything.
 # Cost: about 12 index touches a change.
@@ -79,18 +93,11 @@ _FOLD = """
         ON CONFLICT (user_id, board_id) DO UPDATE
             SET score = s.score + EXCLUDED.added, added = EXCLUDED.added
         RETURNING board_id, score, added, hidden
-    ), steps AS (
-        SELECT f.board_id, score_bucket(v.score) AS bucket, v.step
-        FROM folded f
-        CROSS JOIN LATERAL (VALUES (f.score, 1), (f.score - f.added, -1)) AS v (score, step)
-        WHERE NOT f.hidden AND v.score > 0
-    )
-    INSERT INTO board_buckets AS b (board_id, bucket, users)
-    SELECT board_id, bucket, sum(step) FROM steps
-    GROUP BY board_id, bucket HAVING sum(step) <> 0
-    ON CONFLICT (board_id, bucket) DO UPDATE SET users = b.users + EXCLUDED.users
+    ), {count_steps}
 """
-_FOLD_ALL = text(_FOLD.format(columns="", deltas=_DELTAS, expand=_EXPAND, where=""))
+_FOLD_ALL = text(
+    _FOLD.format(columns="", deltas=_DELTAS, expand=_EXPAND, where="", count_steps=COUNT_STEPS)
+)
 # A statement of its own, so that batches without revocations do not pay for them.
 _FOLD_EXCLUDING = text(
     _FOLD.format(
@@ -98,6 +105,7 @@ _FOLD_EXCLUDING = text(
         deltas=_DELTAS,
         expand=_EXPAND,
         where="WHERE t.excluded_boards IS NULL OR c.board_id <> ALL (t.excluded_boards)",
+        count_steps=COUNT_STEPS,
     )
 )
 _FOLD_PROFILES = text(

@@ -1,7 +1,7 @@
 """Granting streak freezes, once for each request."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -9,11 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.bounds import MAX_FREEZES
-from progress_service.domain.request import RequestKind, fingerprint, same_request
+from progress_service.domain.request import RequestKind, fingerprint
 from progress_service.domain.streak import FreezeGrant, civil_day, streak_of, with_grant
 from progress_service.store import admin_actions, amnesty, learner_read
 from progress_service.store.admin_actions import AdminAction
-from progress_service.store.learner_read import Ask, Learner
+from progress_service.store.learner_read import Learner
 from progress_service.store.ledger_write import Batch
 from progress_service.store.not_found import user_not_found
 from progress_service.store.zones import zone_of
@@ -27,13 +27,16 @@ _GRANT = text(
 )
 
 
-class Freezes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Freezes:
     """A request to grant a user so many days."""
 
     user_id: str
     days: int
     request_id: str
     actor: str = ""
+
+    kind = RequestKind.FREEZES
 
     def fingerprint(self) -> bytes:
         """Stands for the contents: all fields but the request id and the actor."""
@@ -49,14 +52,11 @@ async def grant(
     (TOO_MANY_STREAK_FREEZES).
     """
     user_id = freezes.user_id
-    learner = (await learner_read.lock_users(connection, [user_id])).get(user_id)
+    learner, found = await learner_read.lock_user(connection, user_id, freezes.request_id)
     if learner is None:
         raise user_not_found(user_id)
-    ask = Ask(user_id=user_id, request_id=freezes.request_id)
-    answered = (await learner_read.read_states(connection, [ask]))[0].answered
-    if answered is not None:
-        contents = freezes.fingerprint()
-        earlier = same_request(answered, RequestKind.FREEZES, contents, freezes.request_id)
+    earlier = found.earlier_answer(freezes)
+    if earlier is not None:
         return int(earlier["streak_freezes"])
     today = civil_day(now, zone_of(learner.time_zone, deployment))
     grants = with_grant(learner.grants, FreezeGrant(today, freezes.days))
@@ -80,7 +80,7 @@ async def _write(
     await connection.execute(_GRANT, params)
     batch = Batch()
     answer = {"streak_freezes": held}
-    key = (learner.user_id, freezes.request_id, RequestKind.FREEZES)
+    key = (learner.user_id, freezes.request_id, freezes.kind)
     batch.add_key(*key, freezes.fingerprint(), answer)
     await batch.write(connection)
     action = AdminAction(_METHOD, freezes.actor, learner.user_id, f"{freezes.days} days")

@@ -1,7 +1,6 @@
 """Reads what a group of commands needs to know, and judges each; writes nothing."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,7 +13,6 @@ from progress_service.domain import submission as submissions
 from progress_service.domain.award import Award
 from progress_service.domain.course import Course
 from progress_service.domain.ledger import Credit, Moment
-from progress_service.domain.request import same_request
 from progress_service.domain.streak import civil_day
 from progress_service.domain.submission import LearnerState, Submission
 from progress_service.store import evaluations, learner_read
@@ -42,9 +40,6 @@ class Courses(Versions, Protocol):
     async def refresh(self, connection: AsyncConnection, course_ids: Iterable[str]) -> None:
         """Reads these courses again."""
 
-
-_MOST_LEVELS = 5_000
-"""Judged anew without a pause."""
 
 Recall = Callable[[Command, Ask, Found], Found]
 """What was read for a command, with what is known beside the database."""
@@ -182,26 +177,20 @@ class Judging:
         }
         if not stale:
             return {}
-        judged: dict[int, Found] = {}
-        for part in _parts(stale):
-            anew = await evaluations.judge(self.connection, self.courses, [*part.values()])
-            for index, evaluation in zip(part, anew, strict=True):
-                if evaluation is not None:
-                    command = self.commands[index]
-                    judged[index] = _by_evaluation(command, found[index], evaluation)
-            # Other calls go on in between.
-            await asyncio.sleep(0)
-        return judged
+        anew = await evaluations.judge(self.connection, self.courses, [*stale.values()])
+        return {
+            index: _by_evaluation(self.commands[index], found[index], evaluation)
+            for index, evaluation in zip(stale, anew, strict=True)
+            if evaluation is not None
+        }
 
     def _judge(
         self, index: int, learner: Learner, course: Course | None, found: Found
     ) -> Recorded | Judged:
         command = self.commands[index]
-        if found.answered is not None:
-            answer = same_request(
-                found.answered, command.kind, command.fingerprint(), command.request_id
-            )
-            return Recorded(answer, replayed=True)
+        earlier = found.earlier_answer(command)
+        if earlier is not None:
+            return Recorded(earlier, replayed=True)
         time = command.occurred_time or self.now
         moment = Moment(time, civil_day(time, self.zone))
         if isinstance(command, Award):
@@ -223,20 +212,6 @@ class Judging:
         )
         judgement = submissions.judge(command, course, state, time)
         return Judged(index, learner, moment, judgement.credits, found, judgement, course)
-
-
-def _parts(stale: Mapping[int, Key]) -> Iterator[dict[int, Key]]:
-    """The learners in parts that have about as many levels each, however large their courses."""
-    part: dict[int, Key] = {}
-    levels = 0
-    for index, key in stale.items():
-        part[index] = key
-        levels += len(key.course.levels)
-        if levels >= _MOST_LEVELS:
-            yield part
-            part, levels = {}, 0
-    if part:
-        yield part
 
 
 def _by_evaluation(command: Command, found: Found, evaluation: Evaluation) -> Found:

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.domain.request import Answered, RequestKind
+from progress_service.domain.request import Answered, Request, RequestKind, same_request
 from progress_service.domain.streak import FreezeGrant, Run
 from progress_service.domain.submission import CourseState, LevelState
 from progress_service.domain.zone import ZoneChange, zone_at
@@ -116,6 +116,14 @@ class Found(NamedTuple):
     completed: frozenset[str]
     evaluation: Evaluation | None = None
 
+    def earlier_answer(self, request: Request) -> dict[str, Any] | None:
+        """What was answered to the request before; Conflict (REQUEST_ID_REUSED) when its id was
+        used with other contents.
+        """
+        if self.answered is None:
+            return None
+        return same_request(self.answered, request.kind, request.fingerprint(), request.request_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -172,6 +180,15 @@ async def _learners(
         )
         for row in rows
     }
+
+
+async def lock_user(
+    connection: AsyncConnection, user_id: str, request_id: str
+) -> tuple[Learner | None, Found]:
+    """Locks one user, and reads then what is stored of the user's request; None: no such user."""
+    locked = await lock_users(connection, [user_id])
+    (found,) = await read_states(connection, [Ask(user_id, request_id)])
+    return locked.get(user_id), found
 
 
 async def read_states(connection: AsyncConnection, asks: Sequence[Ask]) -> list[Found]:

@@ -1,4 +1,4 @@
-"""A learner's stored progress at the levels of one course, as a correction leaves it."""
+"""A learner's stored progress at the levels of one course, and what a correction makes of it."""
 
 from dataclasses import dataclass
 
@@ -39,6 +39,14 @@ _DROP_COURSE = text(
 )
 
 
+async def load_levels(
+    connection: AsyncConnection, user_id: str, course_id: str
+) -> dict[str, LevelState]:
+    """Every level of the course that the user ever tried, as stored."""
+    rows = await connection.execute(_READ, {"user_id": user_id, "course_id": course_id})
+    return {row.level_id: LevelState(*row[1:]) for row in rows}
+
+
 @dataclass(frozen=True, slots=True)
 class LevelRows:
     """One user's rows of one course, judged against its current version; the user is locked.
@@ -61,8 +69,7 @@ class LevelRows:
         (evaluation,) = await evaluations.judge(connection, courses, [Key(user_id, course)])
         if evaluation is not None:
             await evaluations.write(connection, [evaluation])
-        rows = await connection.execute(_READ, {"user_id": user_id, "course_id": course_id})
-        return cls(user_id, course, {row.level_id: LevelState(*row[1:]) for row in rows})
+        return cls(user_id, course, await load_levels(connection, user_id, course_id))
 
     async def replace(self, connection: AsyncConnection, level_id: str, state: LevelState) -> None:
         """Writes one level, and the sums over the course; rows without attempts go."""

@@ -4,12 +4,9 @@ The database is read as fast as it can be read, and whoever asked takes what was
 own pace: the snapshot is gone by then, and memory holds a message at a time.
 """
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from types import TracebackType
-from typing import Self
 
 import orjson
 
@@ -37,7 +34,7 @@ class Step:
         return self.marked or bool(self.mismatches)
 
 
-class MismatchSpool(AbstractContextManager["MismatchSpool"]):
+class MismatchSpool:
     """Written and read at the same time, in order: mismatches, and marks that say that all of
     so many users come before.
     """
@@ -45,19 +42,12 @@ class MismatchSpool(AbstractContextManager["MismatchSpool"]):
     def __init__(self, max_mismatches: int = MAX_MISMATCHES) -> None:
         self._room = max_mismatches
         self._checked = 0
-        # Both are closed by __exit__.
+        # Both are closed by close().
         self._in = NamedTemporaryFile()  # noqa: SIM115
         self._out = Path(self._in.name).open("rb")  # noqa: SIM115
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Removes what is on disk."""
         self._out.close()
         self._in.close()
 

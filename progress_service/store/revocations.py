@@ -9,10 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.domain import bounds
 from progress_service.domain.correction import Correction
 from progress_service.domain.ledger import LEVEL_SOURCE, XP, Credit, Moment
-from progress_service.domain.request import same_request
 from progress_service.store import active_days, learner_read
 from progress_service.store.admin_actions import AdminAction
-from progress_service.store.learner_read import Ask
 from progress_service.store.ledger_write import Batch, EntryIds
 from progress_service.store.outcomes import Credited, Recorded
 from shared.errors import FailedPrecondition, NotFound
@@ -45,15 +43,11 @@ async def revoke(
     (ENTRY_ALREADY_REVOKED, ENTRY_IS_REVOCATION), Conflict (REQUEST_ID_REUSED).
     """
     user_id = (await _entry(connection, correction.target_id)).user_id
-    await learner_read.lock_users(connection, [user_id])
+    _, found = await learner_read.lock_user(connection, user_id, correction.request_id)
     # Again: until now the user could be erased, and the entry go by a pseudonym.
     entry = await _entry(connection, correction.target_id)
-    ask = Ask(user_id=user_id, request_id=correction.request_id)
-    found = (await learner_read.read_states(connection, [ask]))[0]
-    if found.answered is not None:
-        earlier = same_request(
-            found.answered, correction.kind, correction.fingerprint(), correction.request_id
-        )
+    earlier = found.earlier_answer(correction)
+    if earlier is not None:
         return Recorded(earlier, replayed=True)
     await _check_revocable(connection, entry)
     batch = Batch()

@@ -6,12 +6,10 @@ stayed open while a slow reader takes it would keep the sequencer's queue from b
 
 import csv
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from tempfile import TemporaryFile
-from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 import asyncpg
 from sqlalchemy import text
@@ -52,24 +50,17 @@ class Profile:
     hidden: bool
 
 
-class Spool(AbstractContextManager["Spool"]):
+class Spool:
     """The copy, on disk until closed."""
 
     def __init__(self) -> None:
         self.head: Head | None = None
-        # Closed by __exit__.
+        # Closed by close().
         self._profiles = cast("BinaryIO", TemporaryFile())  # noqa: SIM115
         self._standings = cast("BinaryIO", TemporaryFile())  # noqa: SIM115
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Removes what is on disk."""
         self._profiles.close()
         self._standings.close()
 

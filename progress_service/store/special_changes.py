@@ -6,6 +6,7 @@ Each works on the change that was numbered last, in the transaction that numbere
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from progress_service.store.folding import COUNT_STEPS
 from progress_service.store.ledger_write import (
     REDACTION,
     STANDING_CORRECTION,
@@ -86,7 +87,7 @@ _ENSURE_BOARD = text(
 )
 _CORRECT = text(
     f"""
-    WITH corrected AS (
+    WITH folded AS (
         INSERT INTO standings AS s (user_id, board_id, score, added, hidden)
         SELECT c.user_id, b.board_id, c.amount, c.amount, p.hidden
         FROM changes c
@@ -96,16 +97,7 @@ _CORRECT = text(
         ON CONFLICT (user_id, board_id) DO UPDATE
             SET score = EXCLUDED.score, added = EXCLUDED.score - s.score
         RETURNING board_id, score, added, hidden
-    ), steps AS (
-        SELECT f.board_id, score_bucket(v.score) AS bucket, v.step
-        FROM corrected f
-        CROSS JOIN LATERAL (VALUES (f.score, 1), (f.score - f.added, -1)) AS v (score, step)
-        WHERE NOT f.hidden AND v.score > 0
-    )
-    INSERT INTO board_buckets AS b (board_id, bucket, users)
-    SELECT board_id, bucket, sum(step) FROM steps
-    GROUP BY board_id, bucket HAVING sum(step) <> 0
-    ON CONFLICT (board_id, bucket) DO UPDATE SET users = b.users + EXCLUDED.users
+    ), {COUNT_STEPS}
     """
 )
 # However many rows a board or a user has, it must not fail for that, again and again.

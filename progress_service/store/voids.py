@@ -12,13 +12,12 @@ from progress_service.domain import bounds
 from progress_service.domain.correction import Correction
 from progress_service.domain.evaluation import LevelStatus
 from progress_service.domain.ledger import LEVEL_SOURCE, MARKS, XP, Credit, Moment
-from progress_service.domain.request import same_request
 from progress_service.domain.streak import civil_day
 from progress_service.domain.submission import LevelState
 from progress_service.domain.withdrawal import Attempt, Fate, Paid, Withdrawal, withdraw
 from progress_service.store import active_days, learner_read
 from progress_service.store.admin_actions import AdminAction
-from progress_service.store.learner_read import Ask, Found
+from progress_service.store.learner_read import Found
 from progress_service.store.ledger_write import Batch, EntryIds
 from progress_service.store.level_rows import LevelRows
 from progress_service.store.outcomes import Credited, Recorded
@@ -82,15 +81,11 @@ async def void(
     (REQUEST_ID_REUSED).
     """
     user_id = (await _attempt(connection, correction.target_id)).user_id
-    await learner_read.lock_users(connection, [user_id])
+    _, found = await learner_read.lock_user(connection, user_id, correction.request_id)
     # Again: until now the user could be erased, or the attempt be withdrawn.
     attempt = await _attempt(connection, correction.target_id)
-    ask = Ask(user_id=user_id, request_id=correction.request_id)
-    found = (await learner_read.read_states(connection, [ask]))[0]
-    if found.answered is not None:
-        earlier = same_request(
-            found.answered, correction.kind, correction.fingerprint(), correction.request_id
-        )
+    earlier = found.earlier_answer(correction)
+    if earlier is not None:
         return Recorded(earlier, replayed=True)
     if attempt.voided:
         raise FailedPrecondition(

@@ -11,8 +11,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli.calls import CommandError, Peer, connected
-from shared.cli.output import message_document, number, plain
+from shared.cli.calls import Peer, connected, safe_again
+from shared.cli.output import figures_table, message_document, number, plain
 from shared.cli.user_stream import TOTAL_TIMEOUT_S, follow
 from shared.gen.laurel.progress.v1.admin_pb2 import (
     BackfillTotalsRequest,
@@ -57,17 +57,9 @@ async def backfill(peer: Peer, *, dry_run: bool, credit_missing: bool) -> Change
     """Has everything mended; raises CommandError if that could not be completed."""
     changes = Changes()
     request = BackfillTotalsRequest(dry_run=dry_run, credit_missing=credit_missing)
-    try:
-        async with connected(peer) as channel:
-            call = ProgressAdminServiceStub(channel).BackfillTotals(
-                request, timeout=TOTAL_TIMEOUT_S
-            )
-            await follow(call, changes.take, "checking" if dry_run else "mending")
-    except CommandError as error:
-        if dry_run:
-            raise
-        message = f"{error.message}. {AGAIN}"
-        raise CommandError(message, status=error.status, reason=error.reason) from error
+    async with safe_again(AGAIN, dry_run=dry_run), connected(peer) as channel:
+        call = ProgressAdminServiceStub(channel).BackfillTotals(request, timeout=TOTAL_TIMEOUT_S)
+        await follow(call, changes.take, "checking" if dry_run else "mending")
     return changes
 
 
@@ -87,13 +79,8 @@ def changes_tables(changes: Changes, *, dry_run: bool) -> Iterator[RenderableTyp
     """The counts, and the first totals that differed."""
     if dry_run:
         yield Text("Dry run: nothing was changed.")
-    table = Table(box=None, show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    for name in COUNTS[1:]:
-        table.add_row(name.replace("_", " "), number(getattr(changes.last, name)))
-    table.add_row("elapsed", f"{changes.elapsed_s:.1f} s")
-    yield table
+    counts = {name.replace("_", " "): getattr(changes.last, name) for name in COUNTS[1:]}
+    yield figures_table({**counts, "elapsed": f"{changes.elapsed_s:.1f} s"})
     if changes.updates_total:
         yield _updates_table(changes)
 

@@ -68,6 +68,20 @@ async def connected(peer: Peer) -> AsyncIterator[aio.Channel]:
             raise failure(error, peer) from error
 
 
+@asynccontextmanager
+async def safe_again(again: str, *, dry_run: bool) -> AsyncIterator[None]:
+    """A CommandError in the block also says what happens when the command is run again; a dry run
+    has nothing to say about that.
+    """
+    try:
+        yield
+    except CommandError as error:
+        if dry_run:
+            raise
+        message = f"{error.message}. {again}"
+        raise CommandError(message, status=error.status, reason=error.reason) from error
+
+
 def failure(error: aio.AioRpcError, peer: Peer) -> CommandError:
     """What a failed call means to whoever typed the command."""
     status = error.code()

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rich.table import Table
-
-from shared.cli.output import number
 from shared.gen.laurel.progress.v1.admin_pb2 import (
     ImportError as ImportProblem,
 )
@@ -75,13 +71,3 @@ class ImportCounts:
             if len(rejection.examples) < EXAMPLES:
                 rejection.examples.append(problem)
         self.elapsed_s = time.monotonic() - self._started
-
-
-def figures_table(figures: Mapping[str, int | str]) -> Table:
-    """Names and their figures, one pair a line."""
-    table = Table(box=None, show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    for name, figure in figures.items():
-        table.add_row(name, number(figure) if isinstance(figure, int) else figure)
-    return table

@@ -14,13 +14,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli.calls import Peer, connected
+from shared.cli.calls import Peer, connected, safe_again
 from shared.cli.import_bar import Show, progress_bar
-from shared.cli.import_counts import figures_table
 from shared.cli.import_csv_columns import KINDS, Kind
 from shared.cli.import_csv_rows import KEPT, CsvFileError, CsvRows, RowProblem
-from shared.cli.import_stream import ImportStream, safe_again
-from shared.cli.output import number, plain
+from shared.cli.import_stream import AGAIN, ImportStream
+from shared.cli.output import figures_table, number, plain
 from shared.gen.laurel.progress.v1.admin_pb2 import ImportProgressResponse
 
 STDIN = "-"
@@ -111,7 +110,7 @@ async def import_csv(peer: Peer, path: Path, kind: Kind, *, batch: int, dry_run:
                 counts.take(answer, rows)
                 _show(show_bar, counts, source.tell() if size is not None else 0)
 
-            async with safe_again(dry_run=dry_run), connected(peer) as channel:
+            async with safe_again(AGAIN, dry_run=dry_run), connected(peer) as channel:
                 await ImportStream(channel, take).run(requests)
     return counts
 

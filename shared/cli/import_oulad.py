@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.cli import oulad
-from shared.cli.calls import CommandError, Peer, connected
+from shared.cli.calls import CommandError, Peer, connected, safe_again
 from shared.cli.import_bar import Show, progress_bar
-from shared.cli.import_counts import ImportCounts, figures_table
-from shared.cli.import_stream import ImportStream, safe_again
+from shared.cli.import_counts import ImportCounts
+from shared.cli.import_stream import AGAIN, ImportStream
 from shared.cli.oulad import OuladError
 from shared.cli.oulad_messages import import_requests
-from shared.cli.output import message_document, number, plain
+from shared.cli.output import figures_table, message_document, number, plain
 from shared.gen.laurel.progress.v1.admin_pb2 import (
     ImportError as ImportProblem,
 )
@@ -38,7 +38,7 @@ async def import_oulad(peer: Peer, folder: Path, *, batch: int, dry_run: bool) -
     try:
         total = oulad.check(folder)
         requests = import_requests(folder, batch=batch, dry_run=dry_run)
-        async with safe_again(dry_run=dry_run):
+        async with safe_again(AGAIN, dry_run=dry_run):
             with progress_bar(total) as show_bar:
                 return await _send(peer, requests, total, show_bar)
     except OuladError as error:

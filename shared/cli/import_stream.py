@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from grpc import StatusCode, aio
@@ -31,18 +31,6 @@ AGAIN = (
     "What was recorded stays, and running the same command again is safe: it replays what is "
     "there and records the rest"
 )
-
-
-@asynccontextmanager
-async def safe_again(*, dry_run: bool) -> AsyncIterator[None]:
-    """A CommandError in the block also says that the import can be run again."""
-    try:
-        yield
-    except CommandError as error:
-        if dry_run:
-            raise
-        message = f"{error.message}. {AGAIN}"
-        raise CommandError(message, status=error.status, reason=error.reason) from error
 
 
 class ImportStream:

@@ -14,6 +14,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from shared.cli.calls import one_line
@@ -38,6 +39,16 @@ def plain(text: str) -> Text:
 def number(value: int) -> Text:
     """An integer with its thousands set apart."""
     return Text(f"{value:,}", justify="right")
+
+
+def figures_table(figures: Mapping[str, int | str]) -> Table:
+    """Names and their figures, one pair a line."""
+    table = Table(box=None, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, figure in figures.items():
+        table.add_row(name, number(figure) if isinstance(figure, int) else figure)
+    return table
 
 
 def message_document(message: Message) -> dict[str, Any]:

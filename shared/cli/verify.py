@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.cli.calls import CommandError, Peer, connected, one_line
-from shared.cli.output import message_document, number, plain
+from shared.cli.output import figures_table, message_document, number, plain
 from shared.cli.user_stream import TOTAL_TIMEOUT_S, follow
 from shared.gen.laurel.progress.v1.admin_pb2 import (
     MISMATCH_KIND_COURSE_PROGRESS,
@@ -105,15 +105,15 @@ def findings_document(found: Findings) -> dict[str, Any]:
 
 def findings_tables(found: Findings) -> Iterator[RenderableType]:
     """The counts, and the first mismatches."""
-    table = Table(box=None, show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_row("users checked", number(found.last.users_checked))
-    table.add_row("at position", number(found.last.position.sequence))
-    for kind, name in KINDS.items():
-        table.add_row(f"mismatches: {name.replace('_', ' ')}", number(found.kinds[kind]))
-    table.add_row("elapsed", f"{found.elapsed_s:.1f} s")
-    yield table
+    kinds = {f"mismatches: {name.replace('_', ' ')}": found.kinds[k] for k, name in KINDS.items()}
+    yield figures_table(
+        {
+            "users checked": found.last.users_checked,
+            "at position": found.last.position.sequence,
+            **kinds,
+            "elapsed": f"{found.elapsed_s:.1f} s",
+        }
+    )
     if found.count:
         yield _mismatches_table(found)
     if not found.complete:

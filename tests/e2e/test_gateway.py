@@ -1,5 +1,6 @@
 """gRPC-Web and CORS through the gateway of a running stack."""
 
+import asyncio
 import http.client
 import struct
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,14 @@ import pytest
 from shared.channels import open_channel
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
+from shared.gen.laurel.progress.v1 import catalog_pb2, progress_pb2
+from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
+from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from tests.e2e.running_stack import RunningStack
+from tests.progress import award
 
 TOP = "/laurel.leaderboard.v1.LeaderboardService/GetTop"
+AWARD = "/laurel.progress.v1.ProgressService/AwardXp"
 WEB = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
 
 
@@ -88,6 +94,24 @@ def test_every_answer_names_its_request(stack: RunningStack) -> None:
     response, _ = ask(stack, "POST", TOP, WEB, framed(b""))
 
     assert response.headers["x-request-id"]
+
+
+async def test_nobody_outside_can_say_whom_a_call_acts_for(stack: RunningStack) -> None:
+    outside, inside = award("ann", 1, source="outside"), award("ann", 2, source="inside")
+    async with open_channel(stack.target("PROGRESS_PORT")) as channel:
+        service = ProgressServiceStub(channel)
+        user = catalog_pb2.PutUserRequest(user=catalog_pb2.User(user_id="ann"))
+        await CatalogServiceStub(channel).PutUser(user, timeout=10)
+
+        headers = WEB | {"x-laurel-actor": "mallory"}
+        await asyncio.to_thread(
+            ask, stack, "POST", AWARD, headers, framed(outside.SerializeToString())
+        )
+        await service.AwardXp(inside, metadata=(("x-laurel-actor", "tutor"),), timeout=10)
+
+        asked = progress_pb2.ListXpEntriesRequest(user_id="ann")
+        entries = (await service.ListXpEntries(asked, timeout=10)).entries
+    assert {one.source: one.actor for one in entries} == {"outside": "", "inside": "tutor"}
 
 
 def preflight(stack: RunningStack, origin: str) -> http.client.HTTPResponse:

@@ -1,20 +1,18 @@
 """Whatever a stream holds, and whatever is stored: the import does what its dry run told."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from progress_service.settings import ProgressSettings
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
-from tests.conftest import running_progress
+from tests.conftest import serving
 from tests.imports import attempt, batch, both, import_all
-from tests.progress import Progress, award, level
+from tests.progress import award, level
 
 LEVELS = ["l1", "l2", "l3"]
 USERS = st.sampled_from(["ann", "ann", "ann", "bob", "bob", "eve", "a b"])
@@ -135,17 +133,6 @@ def messages(batches: Sequence[Sequence[Add]], own: str) -> list[pb.ImportProgre
             add(message, own)
         sent.append(message)
     return sent
-
-
-@contextmanager
-def serving(postgres_url: str) -> Iterator[tuple[asyncio.Runner, Progress]]:
-    """The service, in a loop that runs while an example does."""
-    with asyncio.Runner() as runner:
-        running = running_progress(ProgressSettings(postgres_url=postgres_url, drain_seconds=0.5))
-        try:
-            yield runner, runner.run(running.__aenter__())
-        finally:
-            runner.run(running.__aexit__(None, None, None))
 
 
 def test_the_import_does_what_its_dry_run_told(postgres_url: str) -> None:

@@ -1,19 +1,14 @@
 """Whatever arrives, in whatever order and however often: the service ends where the model does."""
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from progress_service.settings import ProgressSettings
-from tests.conftest import running_progress
+from tests.conftest import serving
 from tests.learning_model import Rule
 from tests.learning_play import LEVELS, USERS, Play
-from tests.progress import Progress
 
 DAYS = 6
 
@@ -57,17 +52,6 @@ STEPS = st.lists(
 """A number means: once more what was done that many steps ago."""
 
 
-@contextmanager
-def playing(postgres_url: str) -> Iterator[tuple[asyncio.Runner, Progress]]:
-    """The service in a loop that runs while an example does."""
-    with asyncio.Runner() as runner:
-        running = running_progress(ProgressSettings(postgres_url=postgres_url, drain_seconds=0.5))
-        try:
-            yield runner, runner.run(running.__aenter__())
-        finally:
-            runner.run(running.__aexit__(None, None, None))
-
-
 EXAMPLES = settings(
     max_examples=30,
     deadline=None,
@@ -78,7 +62,7 @@ EXAMPLES = settings(
 
 
 def test_any_sequence_of_calls_ends_where_the_model_does(postgres_url: str) -> None:
-    with playing(postgres_url) as (runner, progress):
+    with serving(postgres_url) as (runner, progress):
 
         @EXAMPLES
         @given(STEPS)
@@ -107,7 +91,7 @@ def facts(draw: st.DrawFn) -> list[Any]:
 
 
 def test_the_order_of_arrival_does_not_matter_where_the_rules_say_so(postgres_url: str) -> None:
-    with playing(postgres_url) as (runner, progress):
+    with serving(postgres_url) as (runner, progress):
 
         @EXAMPLES
         @given(facts(), st.randoms(use_true_random=False), st.data())

@@ -1,3 +1,5 @@
+from contextlib import closing
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ def mismatch(number: int) -> Mismatch:
 
 
 def test_what_was_added_comes_out_in_order_with_the_marks_between() -> None:
-    with MismatchSpool() as spool:
+    with closing(MismatchSpool()) as spool:
         assert not spool.take(10).is_news
         spool.mark(0)
         assert spool.take(10).is_news
@@ -28,7 +30,7 @@ def test_what_was_added_comes_out_in_order_with_the_marks_between() -> None:
 
 
 def test_it_takes_no_more_than_fit() -> None:
-    with MismatchSpool(max_mismatches=2) as spool:
+    with closing(MismatchSpool(max_mismatches=2)) as spool:
         spool.add(mismatch(1))
         spool.add(mismatch(2))
         with pytest.raises(SpoolFullError):
@@ -40,7 +42,7 @@ def test_every_kind_of_mismatch_comes_out_as_it_went_in() -> None:
     figure = Mismatch(Kind.COURSE_PROGRESS, "ü\n", 1, 0, course_id="c", figure="marks")
     level = figure._replace(kind=Kind.LEVEL_PROGRESS, level_id="l1", figure="completed")
     total = Mismatch(Kind.TOTAL, "u", 2**53, -(2**53), metric="xp", window=1)
-    with MismatchSpool() as spool:
+    with closing(MismatchSpool()) as spool:
         for one in (figure, level, total):
             spool.add(one)
         assert spool.take(9).mismatches == (figure, level, total)
@@ -48,7 +50,7 @@ def test_every_kind_of_mismatch_comes_out_as_it_went_in() -> None:
 
 @given(st.lists(st.integers(0, 5), max_size=40))
 def test_however_it_is_read_nothing_is_lost_or_repeated(steps: list[int]) -> None:
-    with MismatchSpool() as spool:
+    with closing(MismatchSpool()) as spool:
         added, checked = 0, 0
         found: list[Mismatch] = []
         for step in steps:
