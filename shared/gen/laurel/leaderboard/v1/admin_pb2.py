@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from shared.gen.laurel.types.v1 import types_pb2 as laurel_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/leaderboard/v1/admin.proto\x12\x15laurel.leaderboard.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blaurel/types/v1/types.proto\"\x12\n\x10GetStatusRequest\"\x81\x05\n\x11GetStatusResponse\x12=\n\x05state\x18\x01 \x01(\x0e\x32..laurel.leaderboard.v1.GetStatusResponse.State\x12*\n\x07\x61pplied\x18\x02 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x15\n\rhead_sequence\x18\x03 \x01(\x03\x12&\n\x03lag\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x62oards\x18\x05 \x01(\x03\x12\x1a\n\x12redis_memory_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12\x61nswers_from_redis\x18\x07 \x01(\x03\x12\x1f\n\x17\x61nswers_from_postgresql\x18\x08 \x01(\x03\x12\x35\n\x11last_rebuild_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_verify_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16last_verify_mismatches\x18\x0b \x01(\x03\x12.\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\t\"\x8a\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_LIVE\x10\x01\x12\x15\n\x11STATE_CATCHING_UP\x10\x02\x12\x14\n\x10STATE_REBUILDING\x10\x03\x12\x14\n\x10STATE_REDIS_DOWN\x10\x04\x12\x17\n\x13STATE_PROGRESS_DOWN\x10\x05\"\x16\n\x14RebuildBoardsRequest\"\x89\x01\n\x15RebuildBoardsResponse\x12\x17\n\x0fstandings_total\x18\x01 \x01(\x03\x12\x18\n\x10standings_loaded\x18\x02 \x01(\x03\x12+\n\x08position\x18\x03 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"M\n\x13VerifyBoardsRequest\x12&\n\x06\x62oards\x18\x01 \x03(\x0b\x32\x16.laurel.types.v1.Board\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\xd5\x01\n\x14VerifyBoardsResponse\x12\x17\n\x0fstandings_total\x18\x01 \x01(\x03\x12\x19\n\x11standings_checked\x18\x02 \x01(\x03\x12\x38\n\nmismatches\x18\x03 \x03(\x0b\x32$.laurel.leaderboard.v1.BoardMismatch\x12\x10\n\x08repaired\x18\x04 \x01(\x03\x12+\n\x08position\x18\x05 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\"h\n\rBoardMismatch\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x03\x12\r\n\x05\x66ound\x18\x04 \x01(\x03\"\x13\n\x11\x43learCacheRequest\"*\n\x12\x43learCacheResponse\x12\x14\n\x0ckeys_deleted\x18\x01 \x01(\x03\x32\xb5\x03\n\x17LeaderboardAdminService\x12^\n\tGetStatus\x12\'.laurel.leaderboard.v1.GetStatusRequest\x1a(.laurel.leaderboard.v1.GetStatusResponse\x12l\n\rRebuildBoards\x12+.laurel.leaderboard.v1.RebuildBoardsRequest\x1a,.laurel.leaderboard.v1.RebuildBoardsResponse0\x01\x12i\n\x0cVerifyBoards\x12*.laurel.leaderboard.v1.VerifyBoardsRequest\x1a+.laurel.leaderboard.v1.VerifyBoardsResponse0\x01\x12\x61\n\nClearCache\x12(.laurel.leaderboard.v1.ClearCacheRequest\x1a).laurel.leaderboard.v1.ClearCacheResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/leaderboard/v1/admin.proto\x12\x15laurel.leaderboard.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blaurel/types/v1/types.proto\"\x12\n\x10GetStatusRequest\"\xe7\x05\n\x11GetStatusResponse\x12=\n\x05state\x18\x01 \x01(\x0e\x32..laurel.leaderboard.v1.GetStatusResponse.State\x12*\n\x07\x61pplied\x18\x02 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x15\n\rhead_sequence\x18\x03 \x01(\x03\x12&\n\x03lag\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x62oards\x18\x05 \x01(\x03\x12\x1a\n\x12redis_memory_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12\x61nswers_from_redis\x18\x07 \x01(\x03\x12\x1f\n\x17\x61nswers_from_postgresql\x18\x08 \x01(\x03\x12\x35\n\x11last_rebuild_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_verify_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16last_verify_mismatches\x18\x0b \x01(\x03\x12.\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\t\x12\x12\n\npartitions\x18\x0e \x01(\x05\x12\x1a\n\x12standings_verified\x18\x0f \x01(\x03\x12\x18\n\x10mismatches_found\x18\x10 \x01(\x03\x12\x1a\n\x12standings_repaired\x18\x11 \x01(\x03\"\x8a\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_LIVE\x10\x01\x12\x15\n\x11STATE_CATCHING_UP\x10\x02\x12\x14\n\x10STATE_REBUILDING\x10\x03\x12\x14\n\x10STATE_REDIS_DOWN\x10\x04\x12\x17\n\x13STATE_PROGRESS_DOWN\x10\x05\"\x16\n\x14RebuildBoardsRequest\"\x89\x01\n\x15RebuildBoardsResponse\x12\x17\n\x0fstandings_total\x18\x01 \x01(\x03\x12\x18\n\x10standings_loaded\x18\x02 \x01(\x03\x12+\n\x08position\x18\x03 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"M\n\x13VerifyBoardsRequest\x12&\n\x06\x62oards\x18\x01 \x03(\x0b\x32\x16.laurel.types.v1.Board\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\xd5\x01\n\x14VerifyBoardsResponse\x12\x17\n\x0fstandings_total\x18\x01 \x01(\x03\x12\x19\n\x11standings_checked\x18\x02 \x01(\x03\x12\x38\n\nmismatches\x18\x03 \x03(\x0b\x32$.laurel.leaderboard.v1.BoardMismatch\x12\x10\n\x08repaired\x18\x04 \x01(\x03\x12+\n\x08position\x18\x05 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\"h\n\rBoardMismatch\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x03\x12\r\n\x05\x66ound\x18\x04 \x01(\x03\"\x13\n\x11\x43learCacheRequest\"*\n\x12\x43learCacheResponse\x12\x14\n\x0ckeys_deleted\x18\x01 \x01(\x03\x32\xb5\x03\n\x17LeaderboardAdminService\x12^\n\tGetStatus\x12\'.laurel.leaderboard.v1.GetStatusRequest\x1a(.laurel.leaderboard.v1.GetStatusResponse\x12l\n\rRebuildBoards\x12+.laurel.leaderboard.v1.RebuildBoardsRequest\x1a,.laurel.leaderboard.v1.RebuildBoardsResponse0\x01\x12i\n\x0cVerifyBoards\x12*.laurel.leaderboard.v1.VerifyBoardsRequest\x1a+.laurel.leaderboard.v1.VerifyBoardsResponse0\x01\x12\x61\n\nClearCache\x12(.laurel.leaderboard.v1.ClearCacheRequest\x1a).laurel.leaderboard.v1.ClearCacheResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,23 +37,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=154
   _globals['_GETSTATUSREQUEST']._serialized_end=172
   _globals['_GETSTATUSRESPONSE']._serialized_start=175
-  _globals['_GETSTATUSRESPONSE']._serialized_end=816
-  _globals['_GETSTATUSRESPONSE_STATE']._serialized_start=678
-  _globals['_GETSTATUSRESPONSE_STATE']._serialized_end=816
-  _globals['_REBUILDBOARDSREQUEST']._serialized_start=818
-  _globals['_REBUILDBOARDSREQUEST']._serialized_end=840
-  _globals['_REBUILDBOARDSRESPONSE']._serialized_start=843
-  _globals['_REBUILDBOARDSRESPONSE']._serialized_end=980
-  _globals['_VERIFYBOARDSREQUEST']._serialized_start=982
-  _globals['_VERIFYBOARDSREQUEST']._serialized_end=1059
-  _globals['_VERIFYBOARDSRESPONSE']._serialized_start=1062
-  _globals['_VERIFYBOARDSRESPONSE']._serialized_end=1275
-  _globals['_BOARDMISMATCH']._serialized_start=1277
-  _globals['_BOARDMISMATCH']._serialized_end=1381
-  _globals['_CLEARCACHEREQUEST']._serialized_start=1383
-  _globals['_CLEARCACHEREQUEST']._serialized_end=1402
-  _globals['_CLEARCACHERESPONSE']._serialized_start=1404
-  _globals['_CLEARCACHERESPONSE']._serialized_end=1446
-  _globals['_LEADERBOARDADMINSERVICE']._serialized_start=1449
-  _globals['_LEADERBOARDADMINSERVICE']._serialized_end=1886
+  _globals['_GETSTATUSRESPONSE']._serialized_end=918
+  _globals['_GETSTATUSRESPONSE_STATE']._serialized_start=780
+  _globals['_GETSTATUSRESPONSE_STATE']._serialized_end=918
+  _globals['_REBUILDBOARDSREQUEST']._serialized_start=920
+  _globals['_REBUILDBOARDSREQUEST']._serialized_end=942
+  _globals['_REBUILDBOARDSRESPONSE']._serialized_start=945
+  _globals['_REBUILDBOARDSRESPONSE']._serialized_end=1082
+  _globals['_VERIFYBOARDSREQUEST']._serialized_start=1084
+  _globals['_VERIFYBOARDSREQUEST']._serialized_end=1161
+  _globals['_VERIFYBOARDSRESPONSE']._serialized_start=1164
+  _globals['_VERIFYBOARDSRESPONSE']._serialized_end=1377
+  _globals['_BOARDMISMATCH']._serialized_start=1379
+  _globals['_BOARDMISMATCH']._serialized_end=1483
+  _globals['_CLEARCACHEREQUEST']._serialized_start=1485
+  _globals['_CLEARCACHEREQUEST']._serialized_end=1504
+  _globals['_CLEARCACHERESPONSE']._serialized_start=1506
+  _globals['_CLEARCACHERESPONSE']._serialized_end=1548
+  _globals['_LEADERBOARDADMINSERVICE']._serialized_start=1551
+  _globals['_LEADERBOARDADMINSERVICE']._serialized_end=1988
 # @@protoc_insertion_point(module_scope)

@@ -97,6 +97,10 @@ class GetStatusResponse(_message.Message):
     LAST_VERIFY_MISMATCHES_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    STANDINGS_VERIFIED_FIELD_NUMBER: _builtins.int
+    MISMATCHES_FOUND_FIELD_NUMBER: _builtins.int
+    STANDINGS_REPAIRED_FIELD_NUMBER: _builtins.int
     state: Global___GetStatusResponse.State.ValueType
     """What the service is doing now."""
     head_sequence: _builtins.int
@@ -113,6 +117,14 @@ class GetStatusResponse(_message.Message):
     """Standings that it found wrong."""
     version: _builtins.str
     """The release that runs, such as "0.1.0"."""
+    partitions: _builtins.int
+    """Parts that each board is split into in Redis. 0 when there are no boards."""
+    standings_verified: _builtins.int
+    """Standings compared by verifications since start_time."""
+    mismatches_found: _builtins.int
+    """Standings found wrong since start_time, by any verification."""
+    standings_repaired: _builtins.int
+    """Standings mended since start_time."""
     @_builtins.property
     def applied(self) -> _types_pb2.Position:
         """The position that Redis holds. Unset when it holds none or does not answer."""
@@ -149,10 +161,14 @@ class GetStatusResponse(_message.Message):
         last_verify_mismatches: _builtins.int = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.str = ...,
+        partitions: _builtins.int = ...,
+        standings_verified: _builtins.int = ...,
+        mismatches_found: _builtins.int = ...,
+        standings_repaired: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "lag", b"lag", "last_rebuild_time", b"last_rebuild_time", "last_verify_time", b"last_verify_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_from_postgresql", b"answers_from_postgresql", "answers_from_redis", b"answers_from_redis", "applied", b"applied", "boards", b"boards", "head_sequence", b"head_sequence", "lag", b"lag", "last_rebuild_time", b"last_rebuild_time", "last_verify_mismatches", b"last_verify_mismatches", "last_verify_time", b"last_verify_time", "redis_memory_bytes", b"redis_memory_bytes", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_from_postgresql", b"answers_from_postgresql", "answers_from_redis", b"answers_from_redis", "applied", b"applied", "boards", b"boards", "head_sequence", b"head_sequence", "lag", b"lag", "last_rebuild_time", b"last_rebuild_time", "last_verify_mismatches", b"last_verify_mismatches", "last_verify_time", b"last_verify_time", "mismatches_found", b"mismatches_found", "partitions", b"partitions", "redis_memory_bytes", b"redis_memory_bytes", "standings_repaired", b"standings_repaired", "standings_verified", b"standings_verified", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -176,16 +176,18 @@ class GetTopRequest(_message.Message):
     """
     page_token: _builtins.str
     """next_page_token of the page before, with the same board and rank_mode. Empty:
-    the top. One that was not given for this board is INVALID_ARGUMENT
-    (INVALID_PAGE_TOKEN).
+    the top. One that was forged, was not given for this board and mode, or is of
+    another history is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
     """
     rank_mode: _types_pb2.RankMode.ValueType
     """How equal scores are numbered. Default: RANK_MODE_COMPETITION."""
     user_id: _builtins.str
     """Also answer with this user's entry. Empty: no one's."""
     consistency_token: _builtins.str
-    """From a write: the answer includes it, or the call fails with UNAVAILABLE.
-    Empty: the newest that is at hand.
+    """From a write: the answer includes it, or the call fails with UNAVAILABLE
+    (WRITE_NOT_VISIBLE) when that is not so within 2 s or the deadline. Not a token
+    of a write: INVALID_ARGUMENT (INVALID_CONSISTENCY_TOKEN). Not of this history:
+    FAILED_PRECONDITION (EPOCH_MISMATCH). Empty: the newest that is at hand.
     """
     @_builtins.property
     def board(self) -> _types_pb2.Board:
@@ -194,7 +196,8 @@ class GetTopRequest(_message.Message):
     @_builtins.property
     def also_windows(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.Window.ValueType]:
         """Windows whose scores each entry also gets, in also_scores; their periods are
-        the current ones. The order stays that of `board`.
+        the current ones. The order stays that of `board`. At most 5; more, or an
+        unknown one, is INVALID_ARGUMENT.
         """
 
     def __init__(

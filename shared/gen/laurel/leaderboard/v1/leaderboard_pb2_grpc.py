@@ -35,8 +35,8 @@ class LeaderboardServiceStub:
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
     google.rpc.BadRequest. UNAVAILABLE: neither Redis nor PostgreSQL can answer.
-    RESOURCE_EXHAUSTED: too many answers are being read from PostgreSQL;
-    google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
+    RESOURCE_EXHAUSTED: too many answers are being read from PostgreSQL, or too many
+    watches are open; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
     option that this server does not offer.
     """
 
@@ -88,8 +88,8 @@ class LeaderboardServiceServicer:
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
     google.rpc.BadRequest. UNAVAILABLE: neither Redis nor PostgreSQL can answer.
-    RESOURCE_EXHAUSTED: too many answers are being read from PostgreSQL;
-    google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
+    RESOURCE_EXHAUSTED: too many answers are being read from PostgreSQL, or too many
+    watches are open; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
     option that this server does not offer.
     """
 
@@ -195,8 +195,8 @@ class LeaderboardService:
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
     google.rpc.BadRequest. UNAVAILABLE: neither Redis nor PostgreSQL can answer.
-    RESOURCE_EXHAUSTED: too many answers are being read from PostgreSQL;
-    google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
+    RESOURCE_EXHAUSTED: too many answers are being read from PostgreSQL, or too many
+    watches are open; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
     option that this server does not offer.
     """
 

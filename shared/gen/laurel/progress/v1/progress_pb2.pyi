@@ -156,7 +156,8 @@ class SubmitProgressResponse(_message.Message):
     """True when request_id had been answered before; all else repeats that answer."""
     consistency_token: _builtins.str
     """Names this change; see LeaderboardService. Valid for as long as the change
-    is kept, and satisfied by every board after that.
+    is kept, and satisfied by every board after that. Empty when the submission
+    changed no board.
     """
     attempt_id: _builtins.str
     """The attempt that was recorded, an id chosen by the server."""
@@ -1534,6 +1535,7 @@ class ListStandingsRequest(_message.Message):
     AROUND_USER_ID_FIELD_NUMBER: _builtins.int
     RANK_MODE_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    ALSO_BOARDS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Standings per page. 0: the default, 50. At most 500; more is read as 500.
     Negative: INVALID_ARGUMENT.
@@ -1556,6 +1558,12 @@ class ListStandingsRequest(_message.Message):
     def board(self) -> _types_pb2.Board:
         """Which board. Empty: XP of all time across all courses."""
 
+    @_builtins.property
+    def also_boards(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Board]:
+        """Other boards whose scores each standing also gets, in also_scores; at most 10,
+        more is INVALID_ARGUMENT. The order stays that of `board`.
+        """
+
     def __init__(
         self,
         *,
@@ -1565,10 +1573,11 @@ class ListStandingsRequest(_message.Message):
         around_user_id: _builtins.str = ...,
         rank_mode: _types_pb2.RankMode.ValueType = ...,
         user_id: _builtins.str = ...,
+        also_boards: _abc.Iterable[_types_pb2.Board] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["board", b"board"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["around_user_id", b"around_user_id", "board", b"board", "page_size", b"page_size", "page_token", b"page_token", "rank_mode", b"rank_mode", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_boards", b"also_boards", "around_user_id", b"around_user_id", "board", b"board", "page_size", b"page_size", "page_token", b"page_token", "rank_mode", b"rank_mode", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1717,6 +1726,8 @@ class Standing(_message.Message):
     AVATAR_URL_FIELD_NUMBER: _builtins.int
     USERS_BELOW_FIELD_NUMBER: _builtins.int
     SCORE_TO_NEXT_RANK_FIELD_NUMBER: _builtins.int
+    ALSO_SCORES_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Who."""
     score: _builtins.int
@@ -1735,6 +1746,14 @@ class Standing(_message.Message):
     """What reaches the next higher score; 0 for the leader. Filled by
     BatchGetStandings only.
     """
+    hidden: _builtins.bool
+    """The user is hidden: has the score, and is on no board. Set in snapshots only."""
+    @_builtins.property
+    def also_scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The user's scores on ListStandingsRequest.also_boards, in that order; 0 where
+        the user has none.
+        """
+
     def __init__(
         self,
         *,
@@ -1745,10 +1764,12 @@ class Standing(_message.Message):
         avatar_url: _builtins.str = ...,
         users_below: _builtins.int = ...,
         score_to_next_rank: _builtins.int = ...,
+        also_scores: _abc.Iterable[_builtins.int] | None = ...,
+        hidden: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_url", b"avatar_url", "display_name", b"display_name", "rank", b"rank", "score", b"score", "score_to_next_rank", b"score_to_next_rank", "user_id", b"user_id", "users_below", b"users_below"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_scores", b"also_scores", "avatar_url", b"avatar_url", "display_name", b"display_name", "hidden", b"hidden", "rank", b"rank", "score", b"score", "score_to_next_rank", b"score_to_next_rank", "user_id", b"user_id", "users_below", b"users_below"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1762,6 +1783,9 @@ class SnapshotStandingsRequest(_message.Message):
 
     BOARDS_FIELD_NUMBER: _builtins.int
     FLOORS_FIELD_NUMBER: _builtins.int
+    WITHOUT_PROFILES_FIELD_NUMBER: _builtins.int
+    without_profiles: _builtins.bool
+    """Leaves out the profiles. Default: they come first."""
     @_builtins.property
     def boards(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Board]:
         """Empty: all boards."""
@@ -1777,10 +1801,11 @@ class SnapshotStandingsRequest(_message.Message):
         *,
         boards: _abc.Iterable[_types_pb2.Board] | None = ...,
         floors: _abc.Iterable[Global___PeriodFloor] | None = ...,
+        without_profiles: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boards", b"boards", "floors", b"floors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boards", b"boards", "floors", b"floors", "without_profiles", b"without_profiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1844,7 +1869,7 @@ class SnapshotStandingsResponse(_message.Message):
 
     @_builtins.property
     def standings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Standing]:
-        """Of `board`; only user_id and score are set, hidden users included."""
+        """Of `board`; only user_id, score and hidden are set, hidden users included."""
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
@@ -1899,20 +1924,28 @@ class ResolveConsistencyTokenResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POSITION_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def position(self) -> _types_pb2.Position:
         """The position of the last change that the write made. A board that has reached
         it includes the write.
         """
 
+    @_builtins.property
+    def head(self) -> _types_pb2.Position:
+        """The newest position, in the tenure that numbers now: whoever holds a position
+        of the same epoch reads the same history.
+        """
+
     def __init__(
         self,
         *,
         position: _types_pb2.Position | None = ...,
+        head: _types_pb2.Position | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
