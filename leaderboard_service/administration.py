@@ -62,8 +62,7 @@ class Administration:
                 meta = await parts.writer.meta(generation)
                 boards = len(await parts.writer.board_counts(generation))
             if parts.breaker.closed:
-                info = await parts.link.call(parts.link.client.info("memory"))
-                memory_bytes = int(info["used_memory"])
+                memory_bytes = await parts.link.used_memory()
         except RedisUnavailable as error:
             parts.breaker.trip(error)
         return Report(

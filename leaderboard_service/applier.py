@@ -1,7 +1,7 @@
 """Applies messages of the history to one generation, in order, each change once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from leaderboard_service import metrics
 from leaderboard_service.domain.answer import Position
@@ -49,8 +49,11 @@ class Gap(Exception):
 class Applier:
     """Moves one generation along the history; `meta` is what Redis holds, as last answered.
 
+    A step is in all parts of the boards before the next is in any: parts that are behind the
+    others are brought to where the next one is first.
+
     Raises Moved, GenerationGone and Broken as the store does, when someone else wrote what
-    this history does not hold; and UnknownChange and Gap, all with nothing half applied.
+    this history does not hold; and UnknownChange and Gap. No part has half of a step then.
     """
 
     def __init__(self, target: Target, generation: Generation, meta: Meta) -> None:
@@ -69,14 +72,10 @@ class Applier:
             advance = _advance(message, end)
             try:
                 self.meta = await self._writer.apply(self.generation, self.meta, step, advance)
-            except FloorsRaised as raised:
-                metrics.MISMATCHES.labels("floors").inc()
-                self.meta = _with_floors(self.meta, raised)
-                self._names = BoardNames(raised.floors)
-                continue
-            except Moved as moved:
-                # Another follower of the same history was faster: what it applied is skipped.
-                await self._catch_up_with(moved, message)
+            except (FloorsRaised, Moved) as changed:
+                # Upkeep has dropped old periods, or another follower of the same history was
+                # faster: what it applied is skipped.
+                await self._look_again(changed, message)
                 continue
             metrics.BATCHES.inc()
             metrics.CHANGES.inc(end - start)
@@ -95,11 +94,15 @@ class Applier:
 
     def _step(self, changes: Sequence[Change], start: int) -> tuple[Step, int]:
         """As many changes from `start` on as make one step, and the index after them: up to the
-        next that stands alone, or that one.
+        next that stands alone, or that one, and no further than where a part is already.
         """
         fold = Fold(self._names, boards=self.meta.fields)
+        bound = self.meta.bound
+        end = len(changes)
+        if bound is not None:
+            end = min(end, start + bound - self.meta.position.sequence)
         index = start
-        while index < len(changes) and fold.weight < self._max_scores:
+        while index < end and fold.weight < self._max_scores:
             lone = _add(fold, changes[index])
             if lone is not None:
                 return (lone, index + 1) if index == start else (fold, index)
@@ -109,6 +112,8 @@ class Applier:
     async def _confirm(self, message: WatchXpDeltasResponse) -> None:
         through = message.through
         held = self.meta.position
+        if self.meta.bound is not None:
+            return
         if through.sequence > held.sequence:
             raise Gap(f"checkpoint {through.sequence} at {held.sequence}")
         if through.sequence < held.sequence or through.sequence < message.head_sequence:
@@ -119,25 +124,26 @@ class Applier:
                 self.generation, self.meta, through.epoch, confirmed_us
             )
         except Moved as moved:
-            await self._catch_up_with(moved, message)
+            await self._look_again(moved, message)
 
-    async def _catch_up_with(self, moved: Moved, message: WatchXpDeltasResponse) -> None:
-        """Goes on from where Redis stands, if that is surely of the history being read."""
-        metrics.MISMATCHES.labels("moved").inc()
-        position = moved.position
-        if position.epoch != message.through.epoch:
-            raise moved
-        if position.sequence < self.meta.position.sequence:
-            raise moved
+    async def _look_again(
+        self, changed: Moved | FloorsRaised, message: WatchXpDeltasResponse
+    ) -> None:
+        """Goes on from where Redis stands, if that is surely of the history being read: each part
+        is where it was, or has been moved on within the tenure that the message is of.
+        """
+        metrics.MISMATCHES.labels("moved" if isinstance(changed, Moved) else "floors").inc()
         meta = await self._writer.meta(self.generation)
-        if meta is None or meta.position.epoch != position.epoch:
-            raise moved
+        if meta is None:
+            raise changed
+        for known, found in zip(self.meta.parts, meta.parts, strict=True):
+            if found.position == known.position:
+                continue
+            went_on = found.position.sequence >= known.position.sequence
+            if not went_on or found.position.epoch != message.through.epoch:
+                raise changed
         self.meta = meta
         self._names = BoardNames(meta.floors)
-
-
-def _with_floors(meta: Meta, raised: FloorsRaised) -> Meta:
-    return replace(meta, floors=raised.floors)
 
 
 def _advance(message: WatchXpDeltasResponse, done: int) -> Advance:

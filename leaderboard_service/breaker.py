@@ -66,6 +66,7 @@ class RedisBreaker:
 
     async def _answers(self) -> bool:
         try:
-            return bool(await self._link.call(self._link.client.ping()))
+            await self._link.ping()
         except RedisUnavailable:
             return False
+        return True

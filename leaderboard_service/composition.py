@@ -69,6 +69,7 @@ class LeaderboardApp:
             self._reader,
             Fallback(
                 StandingsServiceStub(self._calls),
+                settings.signer,
                 limit=settings.fallback_limit,
                 timeout_s=settings.fallback_timeout_s,
             ),
@@ -88,6 +89,7 @@ class LeaderboardApp:
             Target(BoardWriter(self._work_link), self._generations, settings.apply_scores),
             self._status,
             wanted_floors=floors,
+            parts=settings.partitions,
         )
         self._follower = Follower(
             history,
@@ -97,7 +99,11 @@ class LeaderboardApp:
             self._status,
         )
         self._upkeep = Upkeep(
-            BoardWriter(self._work_link), self._generations, self._breaker, wanted_floors=floors
+            BoardWriter(self._work_link),
+            self._generations,
+            self._breaker,
+            self._rebuilder,
+            wanted_floors=floors,
         )
         self._health = HealthWatch(self.server, self._generations, self._breaker, self._calls)
 
@@ -117,7 +123,7 @@ class LeaderboardApp:
             Service(
                 leaderboard_pb2.DESCRIPTOR.services_by_name["LeaderboardService"],
                 leaderboard_pb2_grpc.add_LeaderboardServiceServicer_to_server,
-                LeaderboardServicer(self._boards, self._settings.zone),
+                LeaderboardServicer(self._boards, self._settings.zone, self._settings.signer),
             )
         )
         self.server.add(

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from typing import Any
 
 import structlog
 from grpc import aio
@@ -10,13 +11,17 @@ from grpc import aio
 from leaderboard_service import metrics
 from leaderboard_service.applier import Applier, Target
 from leaderboard_service.breaker import RedisBreaker
+from leaderboard_service.domain.answer import Position
 from leaderboard_service.rebuild import Rebuilder
 from leaderboard_service.status import Status
 from leaderboard_service.store.boards import Broken, GenerationGone, Meta, Moved
 from leaderboard_service.store.client import RedisRefused, RedisUnavailable
 from leaderboard_service.streams import next_message
 from leaderboard_service.trouble import Trouble
-from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasRequest
+from shared.gen.laurel.progress.v1.progress_pb2 import (
+    WatchXpDeltasRequest,
+    WatchXpDeltasResponse,
+)
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from shared.gen.laurel.types.v1.types_pb2 import Position as PositionMessage
 from shared.status import error_from_rpc
@@ -29,6 +34,9 @@ _FIRST_PAUSE_S = 0.05
 _RETRY_CAP_S = 5.0
 # After so long a try counts as one that went well.
 _STEADY_S = 5.0
+# While a step is in some parts and not in others, readers have to ask again: so there are fewer,
+# larger steps when the boards are in parts.
+_PARTS_PAUSE_S = 0.02
 # The history that Redis stands in is not that of PostgreSQL (any more).
 _REFUSALS = frozenset({"HISTORY_TRUNCATED", "EPOCH_MISMATCH"})
 
@@ -87,7 +95,7 @@ class Follower:
                 await self._have_built()
                 return
             applier = Applier(self._target, generation, meta)
-            self._status.applied_sequence = meta.position.sequence
+            self._status.note_applied(meta.position.sequence)
             await self._apply_stream(applier)
         except RedisUnavailable as error:
             self._breaker.trip(error)
@@ -103,6 +111,7 @@ class Follower:
 
     async def _apply_stream(self, applier: Applier) -> None:
         try:
+            await self._check_ahead(applier.meta)
             await self._stream(applier)
         except Refused as refused:
             log.warning("position refused; boards are rebuilt", reason=str(refused))
@@ -116,10 +125,28 @@ class Follower:
         except Moved as moved:
             log.warning("redis has moved", position=str(moved))
 
+    async def _check_ahead(self, meta: Meta) -> None:
+        """Raises Refused unless the parts that are ahead are in this history too.
+
+        The stream goes on from the one that is least far, whose position may be of a past that
+        this history shares with a lost one that others have followed.
+        """
+        for position in meta.positions[1:]:
+            call = self._watch(position)
+            try:
+                await next_message(call, _SILENCE_S)
+            except aio.AioRpcError as error:
+                _check_refused(error)
+                raise
+            finally:
+                call.cancel()
+
+    def _watch(self, after: Position) -> aio.UnaryStreamCall[Any, WatchXpDeltasResponse]:
+        position = PositionMessage(epoch=after.epoch, sequence=after.sequence)
+        return self._stub.WatchXpDeltas(WatchXpDeltasRequest(after=position))
+
     async def _stream(self, applier: Applier) -> None:
-        position = applier.meta.position
-        after = PositionMessage(epoch=position.epoch, sequence=position.sequence)
-        call = self._stub.WatchXpDeltas(WatchXpDeltasRequest(after=after))
+        call = self._watch(applier.meta.position)
         received = False
         try:
             while (message := await next_message(call, _SILENCE_S)) is not None:
@@ -131,15 +158,15 @@ class Follower:
                 self._trouble.over("follower goes on")
                 if self._generations.current != applier.generation:
                     return
+                if len(applier.generation.parts) > 1:
+                    await asyncio.sleep(_PARTS_PAUSE_S)
             self._status.connected = False
         except TimeoutError:
             self._status.connected = False
             raise
         except aio.AioRpcError as error:
             self._status.connected = False
-            refusal = error_from_rpc(error)
-            if refusal.reason in _REFUSALS:
-                raise Refused(refusal.reason) from None
+            _check_refused(error)
             if not received:
                 raise
         finally:
@@ -152,10 +179,10 @@ class Follower:
     def _note_applied(self, meta: Meta) -> None:
         sequence = meta.position.sequence
         if sequence != self._status.applied_sequence:
-            lag_us = max(time.time_ns() // 1000 - meta.numbered_us, 0)
+            lag_us = max(time.time_ns() // 1000 - meta.last.numbered_us, 0)
             self._status.lag_us = lag_us
             metrics.LAG_SECONDS.observe(lag_us / 1e6)
-        self._status.applied_sequence = sequence
+        self._status.note_applied(sequence)
         metrics.SEQUENCE.set(sequence)
 
     def _note_failure(self, error: Exception) -> None:
@@ -167,6 +194,13 @@ class Follower:
             self._trouble.met("progress service is silent")
         elif not isinstance(error, NotBuilt | RedisUnavailable):
             self._trouble.failed("follower failed", error)
+
+
+def _check_refused(error: aio.AioRpcError) -> None:
+    """Raises Refused if that is what the error says."""
+    refusal = error_from_rpc(error)
+    if refusal.reason in _REFUSALS:
+        raise Refused(refusal.reason) from None
 
 
 def _pause_s(failures: int) -> float:

@@ -18,7 +18,7 @@ from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Floors, Kept, board_name
 from leaderboard_service.domain.fold import Profile
 from leaderboard_service.status import Status
-from leaderboard_service.store.boards import Meta
+from leaderboard_service.store.boards import Meta, PartMeta
 from leaderboard_service.store.client import RedisLink, RedisUnavailable
 from leaderboard_service.store.keys import Generation, new_generation
 from leaderboard_service.store.loader import GenerationLoader
@@ -89,6 +89,7 @@ class Rebuilder:
         status: Status,
         *,
         wanted_floors: Callable[[], Floors],
+        parts: int = 1,
     ) -> None:
         self._sources = sources
         self._link = link
@@ -97,6 +98,8 @@ class Rebuilder:
         self._writer = target.writer
         self._status = status
         self._wanted_floors = wanted_floors
+        self.parts = parts
+        """Into how many it splits the boards."""
         self._current: Run | None = None
         self._requested = asyncio.Event()
         self._trouble = Trouble(log)
@@ -140,7 +143,7 @@ class Rebuilder:
                     run.done.cancel()
 
     async def _rebuild(self, run: Run) -> None:
-        generation = new_generation()
+        generation = new_generation(self.parts)
         old = await self._generations.refresh()
         while not await self._generations.lock(generation, _LOCK_S):
             # Another process builds: its boards will do, unless it gives up or dies.
@@ -205,9 +208,8 @@ class Rebuilder:
                     break
         finally:
             call.cancel()
-        meta = Meta(run.position, message.as_of_time.ToMicroseconds(), begun_us, floors)
-        await loader.finish(meta)
-        return meta
+        numbered_us = message.as_of_time.ToMicroseconds()
+        return await loader.finish(PartMeta(run.position, numbered_us, begun_us, floors))
 
     async def _catch_up(
         self, run: Run, generation: Generation, meta: Meta, old: Generation | None

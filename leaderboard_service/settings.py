@@ -3,32 +3,27 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from redis.asyncio.connection import parse_url
 
 from leaderboard_service.domain.board import Kept
-from shared.settings import CommonSettings
+from leaderboard_service.redis_address import check_url
+from shared.settings import ServiceSettings
 
 Periods = Annotated[int, Field(ge=1, le=3660)]
 
 
-def _redis_url(url: str) -> str:
-    """Refuses what the client would refuse later; the text holds no password."""
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    try:
-        parse_url(url)
-    except ValueError:
-        raise ValueError("is not a Redis URL") from None
-    return url
-
-
-class LeaderboardSettings(CommonSettings):
+class LeaderboardSettings(ServiceSettings):
     """What LeaderboardService needs besides the common settings."""
 
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
+    redis_url: Annotated[str, AfterValidator(check_url)] = Field(
         description="Redis 6.2 or newer: redis://user:password@host:port/0, rediss:// for TLS or "
-        "unix:///path. A private CA: ?ssl_ca_certs=/path/ca.pem. With `laurel up` not required.",
+        "unix:///path; redis+cluster://host:port,host:port (rediss+cluster:// for TLS) names a "
+        "cluster. A private CA: ?ssl_ca_certs=/path/ca.pem. With `laurel up` not required.",
         repr=False,
+    )
+    partitions: Annotated[int, Field(ge=1, le=256)] = Field(
+        1,
+        description="Parts that each board is split into, for a Redis Cluster: about 5 for each of "
+        "its masters. Changing it has the boards rebuilt.",
     )
     redis_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
         0.5, description="How long Redis may take to answer; then PostgreSQL is asked."

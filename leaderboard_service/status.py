@@ -1,6 +1,7 @@
 """What the service is doing, as its workers tell it."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 
@@ -26,6 +27,23 @@ class Status:
     """From the numbering of the newest applied change to its being on the boards."""
     rebuilding: bool = False
     last_rebuild_us: int = 0
+    _applied: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    def note_applied(self, sequence: int) -> None:
+        """The boards in Redis are at this position, as last heard."""
+        if sequence != self.applied_sequence:
+            self.applied_sequence = sequence
+            self._applied.set()
+            self._applied = asyncio.Event()
+
+    async def wait_applied(self, sequence: int, within_s: float) -> None:
+        """Returns when the boards in Redis are there, or when the time is over."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self.applied_sequence < sequence:
+                    await self._applied.wait()
+        except TimeoutError:
+            return
 
     def state(self, *, redis_answers: bool, boards: bool) -> State:
         """The one word for it; `boards`: there is a generation to read."""

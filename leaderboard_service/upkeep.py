@@ -8,6 +8,7 @@ import structlog
 
 from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.domain.board import Floors
+from leaderboard_service.rebuild import Rebuilder
 from leaderboard_service.store.boards import BoardWriter
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations
@@ -31,12 +32,15 @@ class Upkeep:
         writer: BoardWriter,
         generations: Generations,
         breaker: RedisBreaker,
+        rebuilder: Rebuilder,
         *,
         wanted_floors: Callable[[], Floors],
     ) -> None:
         self._writer = writer
         self._generations = generations
         self._breaker = breaker
+        self._rebuilder = rebuilder
+        self._checked_parts = False
         self._wanted_floors = wanted_floors
         self._orphans: set[Generation] = set()
         self._trouble = Trouble(log)
@@ -48,6 +52,7 @@ class Upkeep:
             await self._breaker.wait_closed()
             try:
                 await self._generations.refresh()
+                self._check_parts()
                 now = time.monotonic()
                 if now >= floors_at and self._generations.current:
                     await self.raise_floors()
@@ -62,6 +67,18 @@ class Upkeep:
             else:
                 self._trouble.over("upkeep works again")
             await asyncio.sleep(_POINTER_S)
+
+    def _check_parts(self) -> None:
+        """Has the boards rebuilt if they have another number of parts than the setting says.
+
+        Only those found first: processes with different settings would go on for ever.
+        """
+        generation = self._generations.current
+        if generation is None or self._checked_parts:
+            return
+        self._checked_parts = True
+        if len(generation.parts) != self._rebuilder.parts:
+            self._rebuilder.request("the number of parts was changed")
 
     async def raise_floors(self) -> None:
         """Drops boards of periods that are no longer to be kept."""

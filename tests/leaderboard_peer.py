@@ -21,6 +21,7 @@ from shared.gen.laurel.types.v1 import types_pb2
 from shared.interceptors import Boundary
 from shared.periods import Window
 from tests.leaderboard_history import History, board_message
+from tests.signing import SIGNER
 
 CHECKPOINT_S = 0.1
 
@@ -128,7 +129,7 @@ class Peer(
         board = self.board(name)
         first, size = 0, request.page_size or 50
         if request.page_token:
-            last = page_token.decode(request.page_token, name, request.rank_mode)
+            last = page_token.decode(SIGNER, request.page_token, name, request.rank_mode)
             if last.epoch not in self.epochs:
                 raise page_token.of_another_history()
             after = (-last.score, last.user_id)
@@ -149,7 +150,7 @@ class Peer(
         )
         if first + size < len(board):
             last_seen = page_token.PageToken(self.epoch, page[-1].score, page[-1].user_id)
-            response.next_page_token = page_token.encode(name, request.rank_mode, last_seen)
+            response.next_page_token = page_token.encode(SIGNER, name, request.rank_mode, last_seen)
         for entry in board:
             if entry.user_id == request.user_id:
                 response.user_standing.CopyFrom(_standing(entry))

@@ -9,7 +9,7 @@ from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Board, BoardNames, Floors
 from leaderboard_service.domain.fold import Fold, Profile, Step
 from leaderboard_service.store import keys
-from leaderboard_service.store.boards import Advance, BoardWriter, Meta
+from leaderboard_service.store.boards import Advance, BoardWriter, Meta, PartMeta
 from leaderboard_service.store.client import RedisLink
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation, new_generation
@@ -68,14 +68,14 @@ def hidden(name: str = "") -> Profile:
 
 
 @asynccontextmanager
-async def open_stores(url: str) -> AsyncIterator[Stores]:
-    """Stores on an emptied Redis with an empty generation at position 0."""
+async def open_stores(url: str, parts: int = 1) -> AsyncIterator[Stores]:
+    """Stores on an emptied Redis with an empty generation of so many parts at position 0."""
     link = RedisLink(url, connections=4, timeout_s=10.0)
     try:
-        await link.call(link.client.flushdb())
-        generation = new_generation()
         generations = Generations(link)
-        await GenerationLoader(link, generation).finish(Meta(Position(EPOCH, 0), 0, 0, FLOORS))
+        await generations.clear()
+        generation = new_generation(parts)
+        await GenerationLoader(link, generation).finish(PartMeta(Position(EPOCH, 0), 0, 0, FLOORS))
         await generations.publish(generation)
         writer = BoardWriter(link)
         meta = await writer.meta(generation)
@@ -86,30 +86,49 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
 
 
 async def contents(stores: Stores) -> dict[str, dict[str, Any]]:
-    """Every key of the generation but meta, by its name there: members with what they hold."""
-    client: Any = stores.link.client
-    start = stores.generation.pattern[:-1]
+    """What the keys of the generation but meta hold, by their names there; of boards and profiles
+    all parts together, each of which has its own users alone.
+    """
     found: dict[str, dict[str, Any]] = {}
-    for key in await client.keys(stores.generation.pattern):
-        if await client.type(key) == "zset":
-            members = await client.zrange(key, 0, -1, withscores=True)
-        else:
-            members = await client.hgetall(key)
-        found[key.removeprefix(start)] = dict(members)
+    for number in range(len(stores.generation.parts)):
+        for name, members in (await _part_contents(stores, number)).items():
+            user_of = name.removeprefix("hidden:")
+            for user in members if user_of == name else [user_of]:
+                assert stores.generation.part_of(user) == number
+            found.setdefault(name, {}).update(members)
+    return found
+
+
+async def _part_contents(stores: Stores, number: int) -> dict[str, dict[str, Any]]:
+    client: Any = stores.link.client
+    start = stores.generation.parts[number].meta.removesuffix("meta")
+    found: dict[str, dict[str, Any]] = {}
+    async for keys_ in stores.link.scan(f"{start}*"):
+        for key in keys_:
+            if await client.type(key) == "zset":
+                members = await client.zrange(key, 0, -1, withscores=True)
+            else:
+                members = await client.hgetall(key)
+            found[key.removeprefix(start)] = dict(members)
     found.pop("meta", None)
     return found
 
 
 async def check_counts(stores: Stores) -> None:
-    """What meta counts is what is there, no more and no less."""
+    """What each part's meta counts is what is there, no more and no less."""
     client: Any = stores.link.client
-    meta = await client.hgetall(stores.generation.meta)
-    found = await contents(stores)
-    assert int(meta["profiles"]) == len(found.pop("profiles", {}))
-    marks = {"board": keys.MEMBERS, "hidden": keys.HIDDEN}
-    there = {}
-    for key, members in found.items():
-        kind, _, name = key.partition(":")
-        there[marks[kind] + name] = len(members)
-    counted = {name: int(n) for name, n in meta.items() if name.startswith(tuple(marks.values()))}
-    assert counted == there
+    for number, part in enumerate(stores.generation.parts):
+        meta = await client.hgetall(part.meta)
+        found = await _part_contents(stores, number)
+        assert int(meta["profiles"]) == len(found.pop("profiles", {}))
+        marks = {"board": keys.MEMBERS, "hidden": keys.HIDDEN}
+        there = {}
+        for key, members in found.items():
+            kind, _, name = key.partition(":")
+            there[marks[kind] + name] = len(members)
+        counted = {
+            name: int(count)
+            for name, count in meta.items()
+            if name.startswith(tuple(marks.values()))
+        }
+        assert counted == there

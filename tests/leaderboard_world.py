@@ -179,19 +179,21 @@ def _kept(name: str) -> bool:
 
 
 @asynccontextmanager
-async def open_world(redis_url: str) -> AsyncIterator[World]:
-    """Empty boards in an emptied Redis, and an empty history."""
+async def open_world(redis_url: str, parts: int = 1) -> AsyncIterator[World]:
+    """Empty boards of so many parts in an emptied Redis, and an empty history."""
     peer = Peer()
     peer.epoch = EPOCH
     peer.epochs.add(EPOCH)
     async with (
-        open_stores(redis_url) as stores,
+        open_stores(redis_url, parts) as stores,
         serve(peer) as address,
         open_channel(address) as channel,
     ):
         target = Target(stores.writer, stores.generations, 1000)
         sources = Sources(StandingsServiceStub(channel), ProgressServiceStub(channel))
-        rebuilder = Rebuilder(sources, stores.link, target, Status(), wanted_floors=lambda: FLOORS)
+        rebuilder = Rebuilder(
+            sources, stores.link, target, Status(), wanted_floors=lambda: FLOORS, parts=parts
+        )
         rebuilding = asyncio.create_task(rebuilder.run())
         applier = Applier(target, stores.generation, stores.meta)
         try:

@@ -31,7 +31,7 @@ def free_ports(count: int) -> list[int]:
         if len(_left) < count:
             _left[:] = _next_block()
         ports = [_left.pop(0) for _ in range(count)]
-        if all(_is_free(port) for port in ports):
+        if all(is_free(port) for port in ports):
             return ports
 
 
@@ -49,7 +49,8 @@ def _next_block() -> range:
             return range(first, first + _BLOCK)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nothing listens there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

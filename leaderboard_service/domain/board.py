@@ -109,6 +109,15 @@ class Floors:
             max(self.day, other.day),
         )
 
+    def lowered_to(self, other: "Floors") -> "Floors":
+        """The lower floor of each window."""
+        return Floors(
+            min(self.year, other.year),
+            min(self.month, other.month),
+            min(self.week, other.week),
+            min(self.day, other.day),
+        )
+
 
 class BoardNames:
     """The names of the boards that a credit counts on, floors applied; remembers them."""

@@ -1,15 +1,15 @@
 """Writing boards: steps along the history, confirmations, floors."""
 
-import json
+import asyncio
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Floors
-from leaderboard_service.domain.fold import Correction, Erasure, Fold, Reset, Step
+from leaderboard_service.domain.fold import Step
 from leaderboard_service.store import keys
-from leaderboard_service.store.client import RedisLink, Script
-from leaderboard_service.store.keys import Generation
+from leaderboard_service.store.client import RedisLink, Run, Script
+from leaderboard_service.store.keys import Generation, Part
+from leaderboard_service.store.tasks import part_tasks
 
 
 class GenerationGone(Exception):
@@ -37,8 +37,8 @@ class FloorsRaised(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Meta:
-    """What a generation says of itself; times as in `Stamp`."""
+class PartMeta:
+    """What a part of a generation says of itself; times as in `Stamp`."""
 
     position: Position
     numbered_us: int
@@ -51,6 +51,58 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
+class Meta:
+    """What the parts of a generation say of themselves, in their order.
+
+    They are at one position but for the moment in which a step is applied, and after a failover.
+    """
+
+    parts: tuple[PartMeta, ...]
+
+    @property
+    def last(self) -> PartMeta:
+        """The part that is least far: what follows its position is not in all of them."""
+        return min(self.parts, key=_sequence)
+
+    @property
+    def position(self) -> Position:
+        """How far all parts are."""
+        return self.last.position
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """Where there are parts, the least far first."""
+        found = {part.position for part in self.parts}
+        return tuple(sorted(found, key=lambda position: (position.sequence, position.epoch)))
+
+    @property
+    def bound(self) -> int | None:
+        """The position that the parts behind are to be brought to first; None when all are at
+        one.
+        """
+        least = self.position.sequence
+        ahead = [part.position.sequence for part in self.parts if part.position.sequence > least]
+        return min(ahead, default=None)
+
+    @property
+    def floors(self) -> Floors:
+        """The lowest of all parts: a part leaves out what it does not keep."""
+        lowest = self.parts[0].floors
+        for part in self.parts[1:]:
+            lowest = lowest.lowered_to(part.floors)
+        return lowest
+
+    @property
+    def fields(self) -> int:
+        """The most that a part has."""
+        return max(part.fields for part in self.parts)
+
+
+def _sequence(part: PartMeta) -> int:
+    return part.position.sequence
+
+
+@dataclass(frozen=True, slots=True)
 class Advance:
     """The position that a step leads to."""
 
@@ -60,25 +112,32 @@ class Advance:
 
 
 class BoardWriter:
-    """Changes one generation's boards, always by compare-and-set on its position."""
+    """Changes one generation's boards, always by compare-and-set on the position of each part."""
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
-        self._apply = _step_script("apply")
-        self._erase = _step_script("erase")
-        self._reset = _step_script("reset")
-        self._correct = _step_script("correct")
+        self._scripts = {
+            name: _step_script(name) for name in ("apply", "erase", "reset", "correct")
+        }
         self._confirm = Script("confirm")
         self._raise_floors = Script("raise_floors")
 
     async def meta(self, generation: Generation) -> Meta | None:
-        """What the generation says of itself; None when it is gone. Raises RedisUnavailable."""
+        """What the generation says of itself; None when it is gone, or a part of it.
+
+        Raises RedisUnavailable.
+        """
+        found = await asyncio.gather(*(self._part_meta(part) for part in generation.parts))
+        parts = [part for part in found if part is not None]
+        return Meta(tuple(parts)) if len(parts) == len(found) else None
+
+    async def _part_meta(self, part: Part) -> PartMeta | None:
         fields = ("epoch", "sequence", "numbered_us", "confirmed_us", "floors", "built_us")
-        found = await self._link.call(self._link.client.hmget(generation.meta, fields))
+        found = await self._link.call(self._link.client.hmget(part.meta, fields))
         if found[0] is None:
             return None
         epoch, sequence, numbered_us, confirmed_us, floors, built_us = map(str, found)
-        return Meta(
+        return PartMeta(
             Position(epoch, int(sequence)),
             int(numbered_us),
             int(confirmed_us),
@@ -89,107 +148,117 @@ class BoardWriter:
     async def apply(
         self, generation: Generation, expected: Meta, step: Step, advance: Advance
     ) -> Meta:
-        """Does the step and moves on, all or nothing; the generation's new meta.
+        """Does the step in every part that is behind `advance`, in each all or nothing; the new
+        meta. The step begins where the least far part is, and leads no further than the next.
 
-        Raises Moved, FloorsRaised, GenerationGone or Broken with nothing changed, and
-        RedisUnavailable when it may or may not have happened.
+        Raises Moved, FloorsRaised, GenerationGone or Broken when a part is not as expected, which
+        is then not changed, and RedisUnavailable when nothing is known. Other parts may have done
+        the step: `meta` tells.
         """
-        script, arguments = self._operation(step)
-        answer = await self._link.run(
-            script,
-            [generation.meta, generation.profiles],
-            [
-                generation.board_prefix,
-                generation.hidden_prefix,
-                expected.position.epoch,
-                expected.position.sequence,
-                expected.floors.encode(),
-                advance.position.epoch,
-                advance.position.sequence,
-                advance.numbered_us,
-                advance.confirmed_us,
-                *arguments,
-            ],
-        )
-        _check(answer)
-        return replace(
-            expected,
-            position=advance.position,
-            numbered_us=advance.numbered_us,
-            confirmed_us=advance.confirmed_us,
-            fields=int(answer[1]),
-        )
-
-    def _operation(self, step: Step) -> tuple[Script, tuple[str | int, ...]]:
-        match step:
-            case Fold():
-                return self._apply, (_payload(step),)
-            case Erasure(user_id):
-                return self._erase, (user_id,)
-            case Reset(board):
-                return self._reset, (board,)
-            case Correction(board, user_id, score):
-                return self._correct, (board, user_id, score)
+        behind = [
+            number
+            for number, part in enumerate(expected.parts)
+            if part.position.sequence < advance.position.sequence
+        ]
+        tasks = part_tasks(step, generation)
+        runs = []
+        for number in behind:
+            part, known = generation.parts[number], expected.parts[number]
+            task = tasks[number]
+            arguments = _step_arguments(part, known, advance)
+            runs.append(
+                Run(
+                    self._scripts[task.script],
+                    [part.meta, part.profiles],
+                    [*arguments, *task.arguments],
+                )
+            )
+        answers = await self._link.run_all(runs)
+        parts = list(expected.parts)
+        for number, answer in zip(behind, answers, strict=True):
+            _check(answer)
+            parts[number] = replace(
+                parts[number],
+                position=advance.position,
+                numbered_us=advance.numbered_us,
+                confirmed_us=advance.confirmed_us,
+                fields=int(answer[1]),
+            )
+        return Meta(tuple(parts))
 
     async def confirm(
         self, generation: Generation, expected: Meta, epoch: str, confirmed_us: int
     ) -> Meta:
-        """Notes that the position is still the newest, in the tenure `epoch`; the new meta.
+        """Notes that the position, the same in all parts, is still the newest, in the tenure
+        `epoch`; the new meta.
 
         Raises as `apply`.
         """
-        answer = await self._link.run(
-            self._confirm,
-            [generation.meta],
-            [expected.position.epoch, expected.position.sequence, epoch, confirmed_us],
-        )
-        _check(answer)
+        runs = [
+            Run(
+                self._confirm,
+                [part.meta],
+                [known.position.epoch, known.position.sequence, epoch, confirmed_us],
+            )
+            for part, known in zip(generation.parts, expected.parts, strict=True)
+        ]
+        for answer in await self._link.run_all(runs):
+            _check(answer)
         position = Position(epoch, expected.position.sequence)
-        return replace(expected, position=position, confirmed_us=confirmed_us)
+        return Meta(
+            tuple(
+                replace(part, position=position, confirmed_us=confirmed_us)
+                for part in expected.parts
+            )
+        )
 
     async def raise_floors(self, generation: Generation, wanted: Floors) -> int:
         """Drops the boards of periods before `wanted`; their number. Never lowers a floor."""
         meta = await self.meta(generation)
-        if meta is None:
-            return 0
-        higher = meta.floors.raised_to(wanted)
-        if higher == meta.floors:
-            return 0
-        answer = await self._link.run(
-            self._raise_floors,
-            [generation.meta],
-            [generation.board_prefix, meta.floors.encode(), higher.encode()],
-        )
-        return int(answer[1]) if answer[0] == "raised" else 0
+        dropped = 0
+        for part, known in zip(generation.parts, meta.parts if meta else (), strict=False):
+            higher = known.floors.raised_to(wanted)
+            if higher == known.floors:
+                continue
+            answer = await self._link.run(
+                self._raise_floors,
+                [part.meta],
+                [part.board_prefix, known.floors.encode(), higher.encode()],
+            )
+            if answer[0] == "raised":
+                dropped = max(dropped, int(answer[1]))
+        return dropped
 
     async def board_counts(self, generation: Generation) -> dict[str, int]:
         """The number of members of every board, by name."""
-        fields = await self._link.call(self._link.client.hgetall(generation.meta))
+        counts: dict[str, int] = {}
         start = len(keys.MEMBERS)
-        return {
-            str(name)[start:]: int(count)
-            for name, count in fields.items()
-            if str(name).startswith(keys.MEMBERS)
-        }
+        for part in generation.parts:
+            fields = await self._link.call(self._link.client.hgetall(part.meta))
+            for name, count in fields.items():
+                if str(name).startswith(keys.MEMBERS):
+                    board = str(name)[start:]
+                    counts[board] = counts.get(board, 0) + int(count)
+        return counts
 
 
 def _step_script(name: str) -> Script:
     return Script(name, shares=("prelude", "step"))
 
 
-def _payload(fold: Fold) -> str:
-    """The fold as apply.lua reads it; users are named once and meant by number, from 1."""
-    number: dict[str, int] = {}
-    boards: list[list[Any]] = []
-    for name, amounts in fold.boards.items():
-        pairs: list[int] = []
-        for user_id, amount in amounts.items():
-            pairs.append(number.setdefault(user_id, len(number) + 1))
-            pairs.append(amount)
-        boards.append([name, pairs])
-    profiles = [[user, keys.pack_profile(profile)] for user, profile in fold.profiles.items()]
-    payload = {"users": list(number), "boards": boards, "profiles": profiles}
-    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+def _step_arguments(part: Part, known: PartMeta, advance: Advance) -> tuple[str | int, ...]:
+    """ARGV 1 to 9 of step.lua."""
+    return (
+        part.board_prefix,
+        part.hidden_prefix,
+        known.position.epoch,
+        known.position.sequence,
+        known.floors.encode(),
+        advance.position.epoch,
+        advance.position.sequence,
+        advance.numbered_us,
+        advance.confirmed_us,
+    )
 
 
 def _check(answer: list[str]) -> None:

@@ -6,8 +6,6 @@ from leaderboard_service.store import keys
 from leaderboard_service.store.client import RedisLink, Script
 from leaderboard_service.store.keys import Generation
 
-_SCAN = 1000
-
 
 class Generations:
     """The pointer to the generation that is read, the lock of who builds one, and sweeping."""
@@ -37,7 +35,7 @@ class Generations:
         """Makes a broken generation gone for every reader and follower; a rebuild deletes it."""
         if self.current == generation:
             self.current = None
-        await self._link.call(self._link.client.unlink(generation.meta))
+        await self._unlink_metas(generation)
         await self._link.run(self._release, [keys.GENERATION], [generation.id])
 
     async def recover(self, gone: Generation) -> Generation | None:
@@ -71,8 +69,8 @@ class Generations:
         await self._link.run(self._release, [keys.REBUILD], [generation.id])
 
     async def drop(self, generation: Generation) -> int:
-        """Deletes a generation, its meta first, so that nobody reads half of it."""
-        await self._link.call(self._link.client.unlink(generation.meta))
+        """Deletes a generation, its metas first, so that nobody reads half of it."""
+        await self._unlink_metas(generation)
         return await self._drop_matching(generation.pattern)
 
     async def clear(self) -> int:
@@ -82,29 +80,26 @@ class Generations:
 
     async def all(self) -> set[Generation]:
         """Every generation that has keys, read or not."""
-        found: set[Generation] = set()
-        cursor = 0
-        while True:
-            cursor, names = await self._link.call(
-                self._link.client.scan(cursor, keys.PART_KEYS, _SCAN)
-            )
-            ids = {keys.generation_of(str(name)) for name in names}
-            found.update(Generation(id_) for id_ in ids if id_)
-            if cursor == 0:
-                return found
+        ids: set[str] = set()
+        async for names in self._link.scan(keys.PART_KEYS):
+            ids.update(id_ for name in names if (id_ := keys.generation_of(name)))
+        return {Generation(id_) for id_ in ids}
 
     async def orphans(self) -> set[Generation]:
         """Generations that are neither read nor being built (or were a moment ago)."""
         found = await self.all()
-        used = await self._link.call(self._link.client.mget(keys.GENERATION, keys.REBUILD))
+        client = self._link.client
+        used = {
+            await self._link.call(client.get(keys.REBUILD)),
+            await self._link.call(client.get(keys.GENERATION)),
+        }
         return {generation for generation in found if generation.id not in used}
 
+    async def _unlink_metas(self, generation: Generation) -> None:
+        await self._link.unlink([part.meta for part in generation.parts])
+
     async def _drop_matching(self, pattern: str) -> int:
-        client = self._link.client
-        cursor, dropped = 0, 0
-        while True:
-            cursor, names = await self._link.call(client.scan(cursor, pattern, _SCAN))
-            if names:
-                dropped += int(await self._link.call(client.unlink(*names)))
-            if cursor == 0:
-                return dropped
+        dropped = 0
+        async for names in self._link.scan(pattern):
+            dropped += await self._link.unlink(names)
+        return dropped

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,14 +35,15 @@ _read = st.one_of(
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=70, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(_write | _write | _write | _read, max_size=60))
+@pytest.mark.parametrize("parts", [1, 3])
 def test_the_boards_are_what_the_history_comes_to(
-    redis_url: str, steps: list[tuple[str, *tuple[object, ...]]]
+    redis_url: str, parts: int, steps: list[tuple[str, *tuple[object, ...]]]
 ) -> None:
     async def check() -> None:
-        async with open_world(redis_url) as world:
+        async with open_world(redis_url, parts) as world:
             for name, *arguments in steps:
                 actor: object = world if hasattr(World, name) else world.writer
                 await getattr(actor, name)(*arguments)

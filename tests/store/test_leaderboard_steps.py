@@ -15,6 +15,14 @@ from leaderboard_service.store.boards import (
     GenerationGone,
     Moved,
 )
+from tests.leaderboard_damage import (
+    lose_board,
+    lose_hidden,
+    lose_member,
+    lose_meta,
+    lose_profiles,
+    replace_board,
+)
 from tests.leaderboard_store import (
     EPOCH,
     FLOORS,
@@ -226,39 +234,19 @@ async def test_a_step_that_expects_other_floors_changes_nothing(redis_url: str, 
         assert await contents(stores) == before
 
 
-async def _board(stores: Stores) -> None:
-    await stores.link.client.delete(stores.generation.board(XP.name))
-
-
-async def _member(stores: Stores) -> None:
-    await stores.link.client.zrem(stores.generation.board(XP.name), "b")
-
-
-async def _other_type(stores: Stores) -> None:
-    await stores.link.client.set(stores.generation.board(XP.name), "x")
-
-
-async def _profiles(stores: Stores) -> None:
-    await stores.link.client.delete(stores.generation.profiles)
-
-
-async def _hidden(stores: Stores) -> None:
-    await stores.link.client.delete(stores.generation.hidden("h"))
-
-
-async def _meta(stores: Stores) -> None:
-    await stores.link.client.delete(stores.generation.meta)
-
-
 @pytest.mark.parametrize(
     ("lose", "step", "noticed"),
     [
-        *((lose, step, Broken) for lose in (_board, _member, _other_type) for step in STEPS),
-        *((_profiles, step, Broken) for step in STEPS),
-        (_hidden, Erasure("h"), Broken),
-        (_hidden, Reset(DAY), Broken),
-        (_hidden, Correction(DAY, "h", 1), Broken),
-        *((_meta, step, GenerationGone) for step in STEPS),
+        *(
+            (lose, step, Broken)
+            for lose in (lose_board, lose_member, replace_board)
+            for step in STEPS
+        ),
+        *((lose_profiles, step, Broken) for step in STEPS),
+        (lose_hidden, Erasure("h"), Broken),
+        (lose_hidden, Reset(DAY), Broken),
+        (lose_hidden, Correction(DAY, "h", 1), Broken),
+        *((lose_meta, step, GenerationGone) for step in STEPS),
     ],
 )
 async def test_lost_keys_are_noticed_before_a_step_writes_anything(

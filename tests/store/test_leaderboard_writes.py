@@ -17,6 +17,15 @@ from leaderboard_service.store.boards import (
     Moved,
 )
 from leaderboard_service.store.reads import RankAsk
+from tests.leaderboard_damage import (
+    lose_board,
+    lose_everything,
+    lose_hidden,
+    lose_member,
+    lose_meta,
+    lose_profiles,
+    replace_board,
+)
 from tests.leaderboard_store import (
     EPOCH,
     FLOORS,
@@ -57,7 +66,7 @@ async def test_a_batch_that_is_applied_twice_counts_once(redis_url: str) -> None
                 Advance(Position(EPOCH, 1), 1, 1),
             )
         assert caught.value.position == Position(EPOCH, 1)
-        assert await stores.link.client.zscore(stores.generation.board(XP.name), "a") == -5
+        assert await stores.link.client.zscore(stores.generation.parts[0].board(XP.name), "a") == -5
 
 
 async def test_of_two_who_race_one_wins_each_step(redis_url: str) -> None:
@@ -76,12 +85,14 @@ async def test_of_two_who_race_one_wins_each_step(redis_url: str) -> None:
                     meta = found
 
         await asyncio.gather(follow(), follow(), follow())
-        assert await stores.link.client.zscore(stores.generation.board(XP.name), "a") == -50
+        assert (
+            await stores.link.client.zscore(stores.generation.parts[0].board(XP.name), "a") == -50
+        )
 
 
 async def test_a_position_of_another_tenure_is_another_position(redis_url: str) -> None:
     async with open_stores(redis_url) as stores:
-        await stores.link.client.hset(stores.generation.meta, "epoch", "other")
+        await stores.link.client.hset(stores.generation.parts[0].meta, "epoch", "other")
         with pytest.raises(Moved):
             await stores.apply(scores_fold([("a", 5)]))
         with pytest.raises(Moved):
@@ -91,11 +102,11 @@ async def test_a_position_of_another_tenure_is_another_position(redis_url: str) 
 async def test_a_confirmation_moves_time_and_tenure_and_nothing_else(redis_url: str) -> None:
     async with open_stores(redis_url) as stores:
         await stores.apply(scores_fold([("a", 5)]))
-        assert stores.meta.fields == await stores.link.client.hlen(stores.generation.meta)
+        assert stores.meta.fields == await stores.link.client.hlen(stores.generation.parts[0].meta)
         stores.meta = await stores.writer.confirm(stores.generation, stores.meta, "e2", 99)
         assert stores.meta == await stores.writer.meta(stores.generation)
-        assert (stores.meta.position, stores.meta.numbered_us) == (Position("e2", 1), 10)
-        assert stores.meta.confirmed_us == 99
+        assert (stores.meta.position, stores.meta.last.numbered_us) == (Position("e2", 1), 10)
+        assert stores.meta.last.confirmed_us == 99
 
 
 async def test_a_score_of_zero_leaves_the_board_and_an_empty_board_is_forgotten(
@@ -119,7 +130,7 @@ async def test_large_batches_are_written_whole(redis_url: str) -> None:
         await stores.apply(scores_fold([(user, -1) for user, _ in scores]))
         found: dict[str, float] = dict(
             await stores.link.client.zrange(  # type: ignore[arg-type]
-                stores.generation.board(XP.name), 0, -1, withscores=True
+                stores.generation.parts[0].board(XP.name), 0, -1, withscores=True
             )
         )
         assert found == {user: 1 - score for user, score in scores if score > 1}
@@ -134,34 +145,6 @@ async def test_a_score_beyond_what_a_double_holds_changes_nothing(redis_url: str
         with pytest.raises(Broken):
             await stores.apply(fold)
         assert await _snapshot(stores) == before
-
-
-async def _board(stores: Stores) -> None:
-    await stores.link.client.delete(stores.generation.board(XP.name))
-
-
-async def _some_members(stores: Stores) -> None:
-    await stores.link.client.zrem(stores.generation.board(XP.name), "a")
-
-
-async def _other_type(stores: Stores) -> None:
-    await stores.link.client.set(stores.generation.board(XP.name), "x")
-
-
-async def _profiles(stores: Stores) -> None:
-    await stores.link.client.delete(stores.generation.profiles)
-
-
-async def _hidden(stores: Stores) -> None:
-    await stores.link.client.delete(stores.generation.hidden("h"))
-
-
-async def _meta(stores: Stores) -> None:
-    await stores.link.client.delete(stores.generation.meta)
-
-
-async def _everything(stores: Stores) -> None:
-    await stores.link.client.flushdb()
 
 
 def _touch_hidden() -> Fold:
@@ -185,15 +168,15 @@ def _hide() -> Fold:
 @pytest.mark.parametrize(
     ("lose", "fold", "noticed"),
     [
-        (_board, lambda: scores_fold([("c", 1)]), Broken),
-        (_some_members, lambda: scores_fold([("c", 1)]), Broken),
-        (_other_type, lambda: scores_fold([("c", 1)]), Broken),
-        (_board, _hide, Broken),
-        (_profiles, lambda: scores_fold([("c", 1)]), Broken),
-        (_hidden, _touch_hidden, Broken),
-        (_hidden, _show_hidden, Broken),
-        (_meta, lambda: scores_fold([("c", 1)]), GenerationGone),
-        (_everything, lambda: scores_fold([("c", 1)]), GenerationGone),
+        (lose_board, lambda: scores_fold([("c", 1)]), Broken),
+        (lose_member, lambda: scores_fold([("c", 1)]), Broken),
+        (replace_board, lambda: scores_fold([("c", 1)]), Broken),
+        (lose_board, _hide, Broken),
+        (lose_profiles, lambda: scores_fold([("c", 1)]), Broken),
+        (lose_hidden, _touch_hidden, Broken),
+        (lose_hidden, _show_hidden, Broken),
+        (lose_meta, lambda: scores_fold([("c", 1)]), GenerationGone),
+        (lose_everything, lambda: scores_fold([("c", 1)]), GenerationGone),
     ],
 )
 async def test_lost_keys_are_noticed_before_anything_is_written(
@@ -219,7 +202,7 @@ async def _fill(stores: Stores) -> None:
     await stores.apply(fold)
 
 
-@pytest.mark.parametrize("lose", [_board, _some_members, _other_type])
+@pytest.mark.parametrize("lose", [lose_board, lose_member, replace_board])
 async def test_a_board_that_has_lost_members_is_not_answered(
     redis_url: str, lose: Callable[[Stores], Awaitable[None]]
 ) -> None:
@@ -230,7 +213,7 @@ async def test_a_board_that_has_lost_members_is_not_answered(
         assert isinstance(answer, Broken)
 
 
-@pytest.mark.parametrize("lose", [_profiles, _meta, _everything])
+@pytest.mark.parametrize("lose", [lose_profiles, lose_meta, lose_everything])
 async def test_a_generation_that_has_lost_its_meta_or_profiles_is_gone(
     redis_url: str, lose: Callable[[Stores], Awaitable[None]]
 ) -> None:
@@ -273,7 +256,7 @@ async def test_a_dead_generation_is_an_orphan_and_the_read_one_is_not(redis_url:
     async with open_stores(redis_url) as stores:
         await _fill(stores)
         dead = keys.new_generation()
-        await stores.link.client.hset(dead.profiles, "a", "s[]")
+        await stores.link.client.hset(dead.parts[0].profiles, "a", "s[]")
         assert await stores.generations.orphans() == {dead}
         assert await stores.generations.lock(dead, 30.0)
         assert await stores.generations.orphans() == set()

@@ -66,7 +66,10 @@ local function plan(board, pairs_)
 end
 
 for _, entry in ipairs(batch.boards) do
-  plan(entry[1], entry[2])
+  -- The follower goes by the lowest floors of all parts.
+  if keeps(floors, entry[1]) then
+    plan(entry[1], entry[2])
+  end
 end
 for _, kept in ipairs(kept_amounts) do
   touch_hidden(kept[1])
