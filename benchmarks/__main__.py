@@ -20,7 +20,7 @@ from benchmarks.servers import Servers
 from shared.embedded.errors import EmbeddedError
 
 STREAM = "stream"
-CLAIMS = (STREAM, "get_top", "get_rank", "submit_progress", "visible")
+CLAIMS = (STREAM, "get_top", "get_rank", "submit_progress", "visible", "rebuild")
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,6 +1,7 @@
 """The servers that are measured: both services on their stores, and the echo."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -40,6 +41,7 @@ class Servers:
             "LAUREL_LEADERBOARD_PORT": str(ports[1]),
             "LAUREL_METRICS_PORT": "0",
             "LAUREL_DRAIN_SECONDS": str(DRAIN_S),
+            "LAUREL_TOKEN_SECRET": secrets.token_hex(32),
         }
         self._watches: dict[str, LogWatch] = {}
         self._echo = self._process(Module("echo", "benchmarks.echo", [str(ports[2])]))
