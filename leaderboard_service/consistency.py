@@ -1,0 +1,132 @@
+"""Answers that include a write: what the write's token means, and the wait for the boards."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from grpc import aio
+
+from leaderboard_service.boards import Need
+from leaderboard_service.domain.answer import Position
+from leaderboard_service.fallback import Remaining
+from leaderboard_service.status import Status
+from shared.errors import (
+    DeadlineExceeded,
+    FieldViolation,
+    InvalidInput,
+    LaurelError,
+    ResourceExhausted,
+    Unavailable,
+)
+from shared.gen.laurel.progress.v1.progress_pb2 import ResolveConsistencyTokenRequest
+from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
+from shared.signed_token import Signer
+from shared.status import error_from_rpc
+
+T = TypeVar("T")
+
+WRITE = "write"
+"""The kind of token that a write is answered with."""
+_PATIENCE_S = 2.0
+# The share of a caller's time that may go by before PostgreSQL is asked.
+_SHARE = 0.7
+_KNOWN = 10_000
+_WAITING = 1_000
+
+
+class Consistency:
+    """Asks questions so that the answer includes the write that a token names.
+
+    A write is numbered by ProgressService soon after it was answered, and folded there in the same
+    transaction; the boards in Redis follow. So the number is waited for, then the boards, 2 s or
+    the caller's deadline in all; when Redis does not get there in time PostgreSQL answers.
+    """
+
+    def __init__(
+        self,
+        stub: StandingsServiceStub,
+        signer: Signer,
+        status: Status,
+        *,
+        boards_in_redis: Callable[[], bool],
+    ) -> None:
+        self._stub = stub
+        self._signer = signer
+        self._status = status
+        self._boards_in_redis = boards_in_redis
+        # That a write has a number within a tenure is so for ever.
+        self._known: OrderedDict[str, Position] = OrderedDict()
+        self._waiting = 0
+
+    async def ask(
+        self, token: str, remaining: Remaining, question: Callable[[Need], Awaitable[T]]
+    ) -> T:
+        """The answer; with a token, one that includes the write.
+
+        Raises InvalidInput (INVALID_CONSISTENCY_TOKEN) for a text that is no token of a write,
+        FailedPrecondition (EPOCH_MISMATCH) when the write is not of this history, Unavailable
+        (WRITE_NOT_VISIBLE) when neither store includes it in time, ResourceExhausted
+        (TOO_MANY_READS), and what the question raises.
+        """
+        if not token:
+            return await question(Need(remaining))
+        self._check(token)
+        known = self._known.get(token)
+        if known is not None and self._status.applied_sequence >= known.sequence:
+            try:
+                return await question(Need(remaining, known))
+            except Unavailable:
+                pass  # Perhaps another tenure has begun: its positions go by its own name.
+        return await question(Need(remaining, await self._resolved(token, remaining)))
+
+    def _check(self, token: str) -> None:
+        try:
+            self._signer.open(WRITE, token)
+        except ValueError:
+            text = "is not a token of this service"
+            raise InvalidInput(
+                "INVALID_CONSISTENCY_TOKEN",
+                f"consistency_token {text}",
+                violations=(FieldViolation("consistency_token", text),),
+            ) from None
+
+    async def _resolved(self, token: str, remaining: Remaining) -> Position:
+        """What an answer must have reached; not before Redis has, if it does in time."""
+        if self._waiting >= _WAITING:
+            raise ResourceExhausted(
+                "TOO_MANY_READS", "Too many reads wait for a write.", retry_delay_s=0.1
+            )
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            left_s = remaining()
+            patience_s = min(_PATIENCE_S, _PATIENCE_S if left_s is None else left_s * _SHARE)
+            ends_at = loop.time() + patience_s
+            position = await self._resolve(token, patience_s)
+            if self._boards_in_redis():
+                await self._status.wait_applied(position.sequence, ends_at - loop.time())
+            return position
+        finally:
+            self._waiting -= 1
+
+    async def _resolve(self, token: str, patience_s: float) -> Position:
+        request = ResolveConsistencyTokenRequest(consistency_token=token)
+        try:
+            found = await self._stub.ResolveConsistencyToken(request, timeout=max(patience_s, 0.0))
+        except aio.AioRpcError as error:
+            raise _failed(error_from_rpc(error)) from None
+        # In the present tenure: whoever is at or beyond it there has the write.
+        position = Position(found.head.epoch, found.position.sequence)
+        self._known[token] = position
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+        return position
+
+
+def _failed(error: LaurelError) -> LaurelError:
+    if isinstance(error, DeadlineExceeded | Unavailable):
+        return Unavailable(
+            "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
+        )
+    return error
