@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import structlog
 from grpc import aio
@@ -15,8 +13,9 @@ from grpc import aio
 from leaderboard_service import metrics
 from leaderboard_service.applier import Applier, Target
 from leaderboard_service.domain.answer import Position
-from leaderboard_service.domain.board import Floors, Kept, board_name
+from leaderboard_service.domain.board import Floors, board_name
 from leaderboard_service.domain.fold import Profile
+from leaderboard_service.pace import rest
 from leaderboard_service.status import Status
 from leaderboard_service.store.boards import Meta, PartMeta
 from leaderboard_service.store.client import RedisLink, RedisUnavailable
@@ -158,7 +157,7 @@ class Rebuilder:
         try:
             others = await self._generations.all()
             run.standings_total = await self._standings(old)
-            meta = await self._load(run, generation)
+            meta = await self._load(run, generation, gently=old is not None)
             await self._catch_up(run, generation, meta, old)
             await self._generations.publish(generation)
             built = True
@@ -189,13 +188,16 @@ class Rebuilder:
     async def _standings(self, old: Generation | None) -> int:
         return sum((await self._writer.board_counts(old)).values()) if old else 0
 
-    async def _load(self, run: Run, generation: Generation) -> Meta:
-        """Loads the snapshot; the new generation's meta, written."""
+    async def _load(self, run: Run, generation: Generation, *, gently: bool) -> Meta:
+        """Loads the snapshot; the new generation's meta, written. `gently`: there are boards that
+        others read meanwhile.
+        """
         floors = self._wanted_floors()
         begun_us = time.time_ns() // 1000
-        loader = GenerationLoader(self._link, generation)
+        pauses = {"pause": rest} if gently else {}
+        loader = GenerationLoader(self._link, generation, **pauses)
         call = self._sources.standings.SnapshotStandings(
-            pb.SnapshotStandingsRequest(floors=_floor_messages(floors))
+            pb.SnapshotStandingsRequest(floors=floor_messages(floors))
         )
         try:
             while True:
@@ -247,12 +249,8 @@ def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def kept_floors(kept: Kept, zone: ZoneInfo) -> Floors:
-    """The floors that the settings want now."""
-    return Floors.on(datetime.now(zone).date(), kept)
-
-
-def _floor_messages(floors: Floors) -> list[pb.PeriodFloor]:
+def floor_messages(floors: Floors) -> list[pb.PeriodFloor]:
+    """The floors as the contract writes them."""
     return [
         pb.PeriodFloor(window=types_pb2.Window.ValueType(window), first_period=floors.of(window))
         for window in Window

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from redis.typing import EncodableT, FieldT
 
@@ -13,9 +13,12 @@ from leaderboard_service.store.boards import Meta, PartMeta
 from leaderboard_service.store.client import RedisLink
 from leaderboard_service.store.keys import Generation, Part
 
+T = TypeVar("T")
+
 Fields = Mapping[FieldT, EncodableT]
 
-_CHUNK = 1000
+# A millisecond's work here, and one in Redis: readers come in between.
+_CHUNK = 250
 # A load may be slow where a read may not.
 _TIMEOUT_S = 30.0
 
@@ -36,57 +39,68 @@ class _Counts:
         }
 
 
+async def _no_pause() -> None:
+    """Goes on at once."""
+
+
 class GenerationLoader:
-    """Fills a generation that nobody reads: profiles, then boards, then `finish`.
+    """Fills a generation that nobody reads: profiles, then boards, then `finish`. It waits for
+    `pause` after each small piece of work.
 
     Until `finish` it has no meta and counts as gone.
     """
 
-    def __init__(self, link: RedisLink, generation: Generation) -> None:
+    def __init__(
+        self,
+        link: RedisLink,
+        generation: Generation,
+        pause: Callable[[], Awaitable[None]] = _no_pause,
+    ) -> None:
         self._link = link
         self._generation = generation
+        self._pause = pause
         self._hidden: set[str] = set()
         self._counts = [_Counts() for _ in generation.parts]
 
     async def add_profiles(self, profiles: Sequence[tuple[str, Profile]]) -> None:
         """Adds users, each once, before any of their scores."""
-        shares: dict[int, dict[str, str]] = {}
-        for user, profile in profiles:
-            if profile.hidden:
-                self._hidden.add(user)
-            share = shares.setdefault(self._generation.part_of(user), {})
-            share[user] = keys.pack_profile(profile)
-        pipeline = self._link.client.pipeline(transaction=False)
-        for number, share in shares.items():
-            for chunk in _chunks(list(share)):
-                packed: Fields = {user: share[user] for user in chunk}
-                pipeline.hset(self._generation.parts[number].profiles, mapping=packed)
-            self._counts[number].profiles += len(share)
-        if shares:
-            await self._link.call(pipeline.execute(), timeout_s=_TIMEOUT_S)
+        for chunk in _chunks(profiles):
+            shares: dict[int, dict[FieldT, EncodableT]] = {}
+            for user, profile in chunk:
+                if profile.hidden:
+                    self._hidden.add(user)
+                share = shares.setdefault(self._generation.part_of(user), {})
+                share[user] = keys.pack_profile(profile)
+            pipeline = self._link.client.pipeline(transaction=False)
+            for number, share in shares.items():
+                pipeline.hset(self._generation.parts[number].profiles, mapping=share)
+                self._counts[number].profiles += len(share)
+            await self._write(pipeline)
 
     async def add_scores(self, board: str, scores: Sequence[tuple[str, int]]) -> None:
         """Adds a board's scores, each user once; hidden users' go beside the boards."""
-        shares: dict[int, dict[str, int]] = {}
-        for user, score in scores:
-            if score > 0:
+        for chunk in _chunks([(user, score) for user, score in scores if score > 0]):
+            shares: dict[int, dict[str, int]] = {}
+            for user, score in chunk:
                 shares.setdefault(self._generation.part_of(user), {})[user] = score
-        pipeline = self._link.client.pipeline(transaction=False)
-        for number, share in shares.items():
-            self._add_share(pipeline, number, board, share)
-        if shares:
-            await self._link.call(pipeline.execute(), timeout_s=_TIMEOUT_S)
+            pipeline = self._link.client.pipeline(transaction=False)
+            for number, share in shares.items():
+                self._add_share(pipeline, number, board, share)
+            await self._write(pipeline)
 
     def _add_share(self, pipeline: Any, number: int, board: str, share: dict[str, int]) -> None:
         part, counts = self._generation.parts[number], self._counts[number]
-        shown = [user for user in share if user not in self._hidden]
-        for chunk in _chunks(shown):
-            pipeline.zadd(part.board(board), {user: -share[user] for user in chunk})
+        shown = {user: -score for user, score in share.items() if user not in self._hidden}
+        if shown:
+            pipeline.zadd(part.board(board), shown)
+            counts.members[board] += len(shown)
         for user in share.keys() & self._hidden:
             pipeline.hset(part.hidden(user), board, share[user])
             counts.hidden_boards[user] += 1
-        if shown:
-            counts.members[board] += len(shown)
+
+    async def _write(self, pipeline: Any) -> None:
+        await self._link.call(pipeline.execute(), timeout_s=_TIMEOUT_S)
+        await self._pause()
 
     async def finish(self, meta: PartMeta) -> Meta:
         """Writes what the generation says of itself, the same in each part: from here on it can
@@ -110,5 +124,6 @@ class GenerationLoader:
         await self._link.call(written, timeout_s=_TIMEOUT_S)
 
 
-def _chunks(users: list[str]) -> list[list[str]]:
-    return [users[start : start + _CHUNK] for start in range(0, len(users), _CHUNK)]
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
