@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from progress_service.backfill import Backfill
 from progress_service.committer import GroupCommitter
@@ -32,6 +33,7 @@ from progress_service.store.dry_run import MAX_FACTS, DryRun
 from progress_service.store.group_writer import GroupWriter
 from progress_service.store.recorder import Recorder
 from progress_service.store.users import Profiles
+from progress_service.token_resolver import TokenResolver
 from progress_service.verification import Verification
 from progress_service.verifier import Verifier
 from shared.gen.laurel.progress.v1 import (
@@ -43,6 +45,7 @@ from shared.gen.laurel.progress.v1 import (
     progress_pb2_grpc,
 )
 from shared.server import RpcServer, Service
+from shared.signed_token import Signer
 
 
 def now() -> datetime:
@@ -52,11 +55,16 @@ def now() -> datetime:
 
 @dataclass
 class ProgressApp:
-    """The running parts; `serve` until told to stop, `ready` is set once calls are answered."""
+    """The parts; `serve` until told to stop, `ready` is set once calls are answered."""
 
     settings: ProgressSettings
+    now: Callable[[], datetime]
     database: Database
     server: RpcServer
+    signer: Signer
+    courses: CourseCache
+    profiles: Profiles
+    credit_log: CreditLog
     committer: GroupCommitter
     importer: Importer
     sequencer: Sequencer
@@ -117,6 +125,15 @@ def build(
     settings: ProgressSettings, port: int | None = None, now: Callable[[], datetime] = now
 ) -> ProgressApp:
     """Every part, connected; nothing is opened yet. `port` 0: any free one."""
+    app = _parts(settings, port, now)
+    for service in (_progress(app), _standings(app), _catalog(app), _admin(app)):
+        app.server.add(service)
+    return app
+
+
+def _parts(
+    settings: ProgressSettings, port: int | None, now: Callable[[], datetime]
+) -> ProgressApp:
     server = RpcServer(settings.bind_host, settings.progress_port if port is None else port)
     database = Database(settings)
     zone = settings.zone
@@ -125,75 +142,87 @@ def build(
         database, settings.sequencer_batch, settings.sequencer_lease_seconds, publisher.wake
     )
     courses = CourseCache()
-    course_worker = CourseWorker(database, courses)
     recorder = Recorder(zone, now, courses)
     profiles = Profiles(zone, now)
     credit_log = CreditLog(settings)
-    committer = GroupCommitter(
-        GroupWriter(database, recorder.record, Purpose.GROUP),
-        credit_log,
-        sequencer.wake,
-        settings.group_size,
-        settings.group_writers,
-        settings.queue_size,
-    )
-    importer = Importer(
-        database,
-        recorder,
-        lambda: DryRun(zone, now, MAX_FACTS),
-        profiles,
-        credit_log,
-        sequencer.wake,
-    )
-    progress = progress_pb2.DESCRIPTOR.services_by_name
-    for service in (
-        Service(
-            progress["ProgressService"],
-            progress_pb2_grpc.add_ProgressServiceServicer_to_server,
-            ProgressServicer(database, courses, committer, publisher, zone, now),
-        ),
-        Service(
-            progress["StandingsService"],
-            progress_pb2_grpc.add_StandingsServiceServicer_to_server,
-            StandingsServicer(database, zone, now),
-        ),
-        Service(
-            catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
-            catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
-            CatalogServicer(
-                database,
-                profiles,
-                CourseEdits(database, courses, course_worker.wake),
-                sequencer.wake,
-            ),
-        ),
-        Service(
-            admin_pb2.DESCRIPTOR.services_by_name["ProgressAdminService"],
-            admin_pb2_grpc.add_ProgressAdminServiceServicer_to_server,
-            ProgressAdminServicer(
-                database,
-                importer,
-                publisher,
-                numbered=NumberedWriter(database, publisher, sequencer.wake),
-                exporter=Exporter(database),
-                verification=Verification(database, server.draining),
-                backfill=Backfill(database, publisher, credit_log, sequencer.wake, zone),
-                recalculator=Recalculator(database, courses, server.draining, course_worker.wake),
-                today=lambda: civil_day(now(), zone),
-                start_time=now(),
-            ),
-        ),
-    ):
-        server.add(service)
-    verifier = Verifier(database, settings.verify_users_per_second)
+    dry_run = partial(DryRun, zone, now, MAX_FACTS)
     return ProgressApp(
-        settings,
-        database,
-        server,
-        committer,
-        importer,
-        sequencer,
-        publisher,
-        verifier,
-        course_worker,
+        settings=settings,
+        now=now,
+        database=database,
+        server=server,
+        signer=settings.signer,
+        courses=courses,
+        profiles=profiles,
+        credit_log=credit_log,
+        committer=GroupCommitter(
+            GroupWriter(database, recorder.record, Purpose.GROUP),
+            credit_log,
+            sequencer.wake,
+            settings.group_size,
+            settings.group_writers,
+            settings.queue_size,
+        ),
+        importer=Importer(database, recorder, dry_run, profiles, credit_log, sequencer.wake),
+        sequencer=sequencer,
+        publisher=publisher,
+        verifier=Verifier(database, settings.verify_users_per_second),
+        course_worker=CourseWorker(database, courses),
+    )
+
+
+def _progress(app: ProgressApp) -> Service:
+    return Service(
+        progress_pb2.DESCRIPTOR.services_by_name["ProgressService"],
+        progress_pb2_grpc.add_ProgressServiceServicer_to_server,
+        ProgressServicer(
+            app.database,
+            app.courses,
+            app.committer,
+            app.publisher,
+            app.signer,
+            app.settings.zone,
+            app.now,
+        ),
+    )
+
+
+def _standings(app: ProgressApp) -> Service:
+    return Service(
+        progress_pb2.DESCRIPTOR.services_by_name["StandingsService"],
+        progress_pb2_grpc.add_StandingsServiceServicer_to_server,
+        StandingsServicer(
+            app.database, TokenResolver(app.publisher), app.signer, app.settings.zone, app.now
+        ),
+    )
+
+
+def _catalog(app: ProgressApp) -> Service:
+    edits = CourseEdits(app.database, app.courses, app.course_worker.wake)
+    return Service(
+        catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+        catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
+        CatalogServicer(app.database, app.profiles, edits, app.signer, app.sequencer.wake),
+    )
+
+
+def _admin(app: ProgressApp) -> Service:
+    database, publisher, wake = app.database, app.publisher, app.sequencer.wake
+    zone, draining = app.settings.zone, app.server.draining
+    return Service(
+        admin_pb2.DESCRIPTOR.services_by_name["ProgressAdminService"],
+        admin_pb2_grpc.add_ProgressAdminServiceServicer_to_server,
+        ProgressAdminServicer(
+            database,
+            app.importer,
+            publisher,
+            numbered=NumberedWriter(database, publisher, wake),
+            exporter=Exporter(database),
+            verification=Verification(database, draining),
+            backfill=Backfill(database, publisher, app.credit_log, wake, zone),
+            recalculator=Recalculator(database, app.courses, draining, app.course_worker.wake),
+            signer=app.signer,
+            today=lambda: civil_day(app.now(), zone),
+            start_time=app.now(),
+        ),
     )

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service import metrics
 from progress_service.servicers.changes_codec import change_message
@@ -24,9 +25,9 @@ from progress_service.store import history, positions
 from progress_service.store.database import Database
 from progress_service.store.numbering import CHANNEL
 from progress_service.store.positions import Head, Position
-from progress_service.stream_write import STALL_S, write_within
 from shared.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasResponse
+from shared.stream_write import STALL_S, write_within
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ _RECONNECT_S = 1.0
 _LOOK_S = 0.25
 """How long a number that another replica gave may go unseen while LISTEN is interrupted."""
 
+T = TypeVar("T")
 Write = Callable[[WatchXpDeltasResponse], Awaitable[None]]
 
 
@@ -81,23 +83,33 @@ class Publisher:
 
         Raises Unavailable (NOT_NUMBERED_YET, or DRAINING when this server shuts down).
         """
+
+        async def find(connection: AsyncConnection) -> Position | None:
+            return await positions.find_change(connection, change_id)
+
+        position = await self.once_numbered(find, within_s)
+        if position is None:
+            raise not_numbered_yet()
+        return position
+
+    async def once_numbered(
+        self, find: Callable[[AsyncConnection], Awaitable[T | None]], within_s: float
+    ) -> T | None:
+        """What `find` finds, asked now and whenever the history has grown; None when it finds
+        nothing within the time. Raises Unavailable (DRAINING).
+        """
         ends_at = time.monotonic() + within_s
         while True:
             numbered = self._numbered
             async with self.database.read() as connection:
-                position = await positions.find_change(connection, change_id)
-            if position is not None:
-                return position
+                found = await find(connection)
+            if found is not None:
+                return found
             left_s = ends_at - time.monotonic()
             if self.draining.is_set():
                 raise Unavailable("DRAINING", "This server is shutting down; ask again.")
             if left_s <= 0:
-                raise Unavailable(
-                    "NOT_NUMBERED_YET",
-                    "It is done, and has no place in the history yet; the same request, made"
-                    " again, tells its place.",
-                    retry_delay_s=1.0,
-                )
+                return None
             await self._wait(numbered, min(left_s, _LOOK_S))
 
     async def watch(self, after: Position, write: Write) -> None:
@@ -158,6 +170,16 @@ class Publisher:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def not_numbered_yet() -> Unavailable:
+    """A committed write has had no number within the time given."""
+    return Unavailable(
+        "NOT_NUMBERED_YET",
+        "It is done, and has no place in the history yet; the same request, made again, tells"
+        " its place.",
+        retry_delay_s=1.0,
+    )
 
 
 def _message(rows: list[Any], through: Position, head: Head) -> WatchXpDeltasResponse:

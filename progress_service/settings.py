@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from shared.settings import CommonSettings
+from shared.settings import ServiceSettings
 
 
-class ProgressSettings(CommonSettings):
-    """`LAUREL_…` variables that ProgressService reads, beside the common ones."""
+class ProgressSettings(ServiceSettings):
+    """`LAUREL_…` variables that ProgressService reads, beside those of both services."""
 
     postgres_url: str = Field(
         description="postgresql://user:password@host:port/database, or ?host=/socket/folder.",
@@ -18,9 +18,9 @@ class ProgressSettings(CommonSettings):
     postgres_pool_size: Annotated[int, Field(ge=4, le=200)] = Field(
         16,
         description="Most connections at once, besides one each for the sequencer, the health "
-        "check, LISTEN and course jobs, and 3 for verifications and backfills. Of them "
-        "LAUREL_GROUP_WRITERS are for submissions, 2 for imports, 2 for edits (1 each in a small "
-        "pool), the others for reads.",
+        "check, LISTEN and course jobs, and 3 for verifications, backfills, exports and erasures. "
+        "Of them LAUREL_GROUP_WRITERS are for submissions, 2 for imports, 2 for edits (1 each in a "
+        "small pool), the others for reads.",
     )
     group_size: Annotated[int, Field(ge=1, le=1000)] = Field(
         256, description="Most submissions that are committed together."

@@ -1,11 +1,12 @@
 """Checks the files that a deployment is made of, as far as that goes without running it.
 
-- docker-compose.yml is YAML, publishes the gateway alone, and passes `docker compose config`
-  where Docker has it.
+- docker-compose.yml is YAML, publishes the gateway alone, requires what .env.example asks for, and
+  passes `docker compose config` where Docker has it.
 - Envoy accepts the gateway's configuration.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,16 +19,24 @@ from shared.embedded.settings import GatewaySettings
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
+EXAMPLE = ROOT / ".env.example"
 # Values for the variables that .env.example asks for; nothing is started with them.
-REQUIRED = {"POSTGRES_PASSWORD": "x", "REDIS_PASSWORD": "x"}
+REQUIRED = {"POSTGRES_PASSWORD": "x", "REDIS_PASSWORD": "x", "LAUREL_TOKEN_SECRET": "x"}
 
 
 def check_compose() -> None:
-    """Raises yaml.YAMLError, or ValueError when something besides the gateway is published."""
-    services = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
+    """Raises yaml.YAMLError, or ValueError when something besides the gateway is published, or
+    .env.example and the variables that are required differ.
+    """
+    text = COMPOSE.read_text(encoding="utf-8")
+    services = yaml.safe_load(text)["services"]
     published = sorted(name for name, service in services.items() if "ports" in service)
     if published != ["gateway"]:
         raise ValueError(f"{COMPOSE.name} publishes {published}, not the gateway alone")
+    required = set(re.findall(r"\$\{(\w+):\?", text))
+    empty = set(re.findall(r"^(\w+)=$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
+    if required != set(REQUIRED) or not required <= empty:
+        raise ValueError(f"{COMPOSE.name} requires {required}, {EXAMPLE.name} asks for {empty}")
 
 
 def check_compose_with_docker() -> None:

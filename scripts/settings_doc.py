@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from leaderboard_service.settings import LeaderboardSettings
 from progress_service.settings import ProgressSettings
 from shared.embedded.settings import EmbeddedSettings
-from shared.settings import CommonSettings
+from shared.settings import CommonSettings, ServiceSettings
 
 TARGET = Path(__file__).parent.parent / "docs" / "settings.md"
 HEAD = """# Settings
@@ -20,6 +20,7 @@ settings classes instead.
 GROUPS = (
     ("Everything", CommonSettings),
     ("`laurel up`", EmbeddedSettings),
+    ("Both services", ServiceSettings),
     ("ProgressService", ProgressSettings),
     ("LeaderboardService", LeaderboardSettings),
 )
@@ -29,9 +30,10 @@ def page() -> str:
     """The whole page."""
     parts = [HEAD]
     for title, settings in GROUPS:
-        common = set() if settings is CommonSettings else set(CommonSettings.model_fields)
+        wider = [one for _, one in GROUPS if one is not settings and issubclass(settings, one)]
+        told = {name for one in wider for name in one.model_fields}
         rows = [
-            _row(name, field) for name, field in settings.model_fields.items() if name not in common
+            _row(name, field) for name, field in settings.model_fields.items() if name not in told
         ]
         parts.append(f"## {title}\n\n| variable | default | meaning |\n|---|---|---|")
         parts.append("\n".join(rows) + "\n")

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.signed_token import Signer
+
 Port = Annotated[int, Field(ge=1, le=65535)]
+MIN_SECRET_CHARS = 32
 
 
 def _known_zone(name: str) -> str:
@@ -17,6 +20,12 @@ def _known_zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{name!r} is not an IANA time zone") from None
     return name
+
+
+def _long_secret(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < MIN_SECRET_CHARS:
+        raise ValueError(f"must be at least {MIN_SECRET_CHARS} characters")
+    return secret
 
 
 def reachable_host(bind_host: str) -> str:
@@ -33,7 +42,12 @@ class CommonSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="LAUREL_", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="LAUREL_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        # A URL has a password.
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(
@@ -104,3 +118,18 @@ class CommonSettings(BaseSettings):
             about = f" {name}" if first["loc"] else ""
             sys.stderr.write(f"laurel: bad setting{about}: {text}\n")
             raise SystemExit(2) from None
+
+
+class ServiceSettings(CommonSettings):
+    """What both services are told besides."""
+
+    token_secret: Annotated[SecretStr, AfterValidator(_long_secret)] = Field(
+        description="Signs page tokens and consistency tokens: the same in both services and all "
+        "their replicas, random, at least 32 characters. Another one makes the tokens that are "
+        "out invalid. With `laurel up` not required.",
+    )
+
+    @property
+    def signer(self) -> Signer:
+        """What makes and opens tokens."""
+        return Signer(self.token_secret.get_secret_value())

@@ -4,7 +4,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -17,9 +17,16 @@ from progress_service.store.database import Database
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.redis import EmbeddedRedis
 from tests.progress import Progress
+from tests.redis_cluster import TestCluster
+from tests.signing import SECRET
 
 _TEMPLATE = "laurel_template"
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """The secret that services require, also those that run as processes of their own."""
+    os.environ["LAUREL_TOKEN_SECRET"] = SECRET
 
 
 @pytest.fixture(scope="session")
@@ -48,28 +55,65 @@ async def _migrate(url: str) -> None:
     await database.close()
 
 
+@contextmanager
+def new_database(server: EmbeddedPostgres) -> Iterator[str]:
+    """The address of a database that is cloned from the template."""
+    name = f"test_{next(_numbers)}"
+    server.create_database(name, template=_TEMPLATE)
+    try:
+        yield server.url(name)
+    finally:
+        server.drop_database(name)
+
+
 @pytest.fixture
 def postgres_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
-    """A database of the test's own, cloned from the template."""
-    name = f"test_{next(_numbers)}"
-    postgres_server.create_database(name, template=_TEMPLATE)
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
+    """A database of the test's own."""
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def new_redis(scratch: Path) -> Iterator[EmbeddedRedis]:
+    """A Redis in memory."""
+    server = EmbeddedRedis(scratch / f"redis-{next(_numbers)}", persist=False)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture
 def redis_server(scratch: Path) -> Iterator[EmbeddedRedis]:
-    """A Redis of the test's own, in memory."""
-    server = EmbeddedRedis(scratch / f"redis-{next(_numbers)}", persist=False)
-    server.start()
-    yield server
-    server.stop()
+    """A Redis of the test's own."""
+    with new_redis(scratch) as server:
+        yield server
 
 
 @pytest.fixture
 def redis_url(redis_server: EmbeddedRedis) -> str:
     """Its address."""
     return redis_server.url()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(scratch: Path) -> Iterator[TestCluster]:
+    """A Redis Cluster of three masters, of this worker's own."""
+    cluster = TestCluster(scratch / "cluster")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def redis_cluster_url(redis_cluster: TestCluster) -> str:
+    """Its address; it is empty."""
+    for node in redis_cluster.masters:
+        node.client.flushall()
+    return redis_cluster.url
 
 
 @asynccontextmanager
@@ -92,6 +136,17 @@ async def running_progress(
         await progress.close()
         stopped.set()
         await serving
+
+
+@contextmanager
+def serving(postgres_url: str) -> Iterator[tuple[asyncio.Runner, Progress]]:
+    """ProgressService in a loop that runs while an example of a property does."""
+    with asyncio.Runner() as runner:
+        running = running_progress(ProgressSettings(postgres_url=postgres_url, drain_seconds=0.5))
+        try:
+            yield runner, runner.run(running.__aenter__())
+        finally:
+            runner.run(running.__aexit__(None, None, None))
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from progress_service.servicers.audit_codec import backfill_of, backfill_respons
 from progress_service.servicers.import_codec import batch_of, import_response
 from progress_service.store import admin_actions, erasures, resets, status
 from progress_service.store.database import Database, Purpose
-from progress_service.stream_write import write_within
 from progress_service.verification import Verification, Verified
 from shared.caller import actor
 from shared.errors import Unavailable
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.progress.v1 import admin_pb2_grpc
 from shared.signed_token import Signer
+from shared.stream_write import write_within
 from shared.version import VERSION
 
 Context = aio.ServicerContext[Any, Any]
@@ -132,13 +132,17 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
     ) -> pb.ListAdminActionsResponse:
         user_id = codec.required_id(request.user_id, "user_id") if request.user_id else ""
         size = codec.page_size(request.page_size)
-        before = list_token.decode_number(self.signer, request.page_token, "admin_actions", (user_id,))
+        before = list_token.decode_number(
+            self.signer, request.page_token, "admin_actions", (user_id,)
+        )
         async with self.database.read() as connection:
             rows = await admin_actions.load_page(connection, user_id, before, size + 1)
         response = pb.ListAdminActionsResponse(actions=[action_message(row) for row in rows[:size]])
         if len(rows) > size:
             last = str(rows[size - 1].action_id)
-            response.next_page_token = list_token.encode(self.signer, "admin_actions", (user_id,), last)
+            response.next_page_token = list_token.encode(
+                self.signer, "admin_actions", (user_id,), last
+            )
         return response
 
     async def GetStatus(

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain import bounds, metric, user
 from progress_service.domain.amnesty import check as check_amnesty_day
-from progress_service.servicers import codec, list_token
+from progress_service.domain.write_mark import profile_mark
+from progress_service.servicers import codec, consistency_token, list_token
 from progress_service.servicers.catalog_codec import (
     amnesty_day_message,
     amnesty_day_of,
@@ -29,6 +30,7 @@ from shared.caller import actor
 from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import catalog_pb2 as pb
 from shared.gen.laurel.progress.v1 import catalog_pb2_grpc
+from shared.signed_token import Signer
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -40,18 +42,24 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     database: Database
     profiles: users.Profiles
     edits: CourseEdits
+    signer: Signer
     on_commit: Callable[[], None]
 
     async def PutUser(self, request: pb.PutUserRequest, context: Context) -> pb.PutUserResponse:
         profile = user_of(request.user)
         user.check(profile)
 
-        async def work(connection: AsyncConnection) -> None:
-            await self.profiles.put(connection, [profile], actor())
+        async def work(connection: AsyncConnection) -> dict[str, int]:
+            return await self.profiles.put(connection, [profile], actor())
 
-        await self.database.write(work)
+        changed = await self.database.write(work)
         self.on_commit()
-        return pb.PutUserResponse(user=user_message(profile))
+        change_id = changed.get(profile.user_id)
+        mark = profile_mark(change_id, profile) if change_id is not None else None
+        return pb.PutUserResponse(
+            user=user_message(profile),
+            consistency_token=consistency_token.encode(self.signer, mark),
+        )
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         user_id = codec.required_id(request.user_id, "user_id")
@@ -67,13 +75,15 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         if not bounds.is_plain_text(request.prefix, bounds.MAX_NAME_CHARS):
             raise invalid_field("prefix", "must be at most 100 printable characters")
         size = codec.page_size(request.page_size)
-        after = list_token.decode(request.page_token, "users", (request.prefix,))
+        after = list_token.decode(self.signer, request.page_token, "users", (request.prefix,))
         async with self.database.read() as connection:
             found = await users.load_page(connection, request.prefix, after, size + 1)
         response = pb.ListUsersResponse(users=[user_message(one) for one in found[:size]])
         if len(found) > size:
             last = found[size - 1].user_id
-            response.next_page_token = list_token.encode("users", (request.prefix,), last)
+            response.next_page_token = list_token.encode(
+                self.signer, "users", (request.prefix,), last
+            )
         return response
 
     async def PutCourse(
@@ -99,13 +109,13 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self, request: pb.ListCoursesRequest, context: Context
     ) -> pb.ListCoursesResponse:
         size = codec.page_size(request.page_size)
-        after = list_token.decode(request.page_token, "courses", ())
+        after = list_token.decode(self.signer, request.page_token, "courses", ())
         async with self.database.read() as connection:
             found = await courses.load_page(connection, after, size + 1)
         response = pb.ListCoursesResponse(courses=[course_message(one) for one in found[:size]])
         if len(found) > size:
             last = found[size - 1].course_id
-            response.next_page_token = list_token.encode("courses", (), last)
+            response.next_page_token = list_token.encode(self.signer, "courses", (), last)
         return response
 
     async def PutMetric(

@@ -13,7 +13,7 @@ from progress_service.committer import GroupCommitter
 from progress_service.domain import streak
 from progress_service.domain.correction import Correction
 from progress_service.publisher import Publisher
-from progress_service.servicers import codec, list_token
+from progress_service.servicers import codec, consistency_token, list_token
 from progress_service.servicers.commands import (
     award_of,
     revocation_of,
@@ -23,9 +23,11 @@ from progress_service.servicers.commands import (
 from progress_service.servicers.stats_codec import freezes_of, stats_message
 from progress_service.servicers.views import (
     attempt_message,
+    award_response,
     course_progress_message,
     entry_message,
     learner_progress_message,
+    revocation_response,
     submission_response,
     void_response,
 )
@@ -46,6 +48,7 @@ from shared.caller import request_id
 from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
+from shared.signed_token import Signer
 
 Context = aio.ServicerContext[Any, Any]
 Correct = Callable[[AsyncConnection, Correction, ZoneInfo], Awaitable[Recorded]]
@@ -59,6 +62,7 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
     courses: CourseCache
     committer: GroupCommitter
     publisher: Publisher
+    signer: Signer
     zone: ZoneInfo
     clock: Callable[[], datetime]
 
@@ -67,21 +71,24 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
     ) -> pb.SubmitProgressResponse:
         submission = submission_of(request)
         recorded = await self.committer.record(submission)
-        return submission_response(submission, recorded)
+        return submission_response(submission, recorded, self._token(recorded))
 
     async def AwardXp(self, request: pb.AwardXpRequest, context: Context) -> pb.AwardXpResponse:
         recorded = await self.committer.record(award_of(request))
-        return pb.AwardXpResponse(**recorded.answer, replayed=recorded.replayed)
+        return award_response(recorded, self._token(recorded))
 
     async def VoidAttempt(
         self, request: pb.VoidAttemptRequest, context: Context
     ) -> pb.VoidAttemptResponse:
         recorded = await self._correct(void_of(request), voids.void)
-        return void_response(recorded)
+        return void_response(recorded, self._token(recorded))
 
     async def RevokeXp(self, request: pb.RevokeXpRequest, context: Context) -> pb.RevokeXpResponse:
         recorded = await self._correct(revocation_of(request), revocations.revoke)
-        return pb.RevokeXpResponse(**recorded.answer)
+        return revocation_response(recorded, self._token(recorded))
+
+    def _token(self, recorded: Recorded) -> str:
+        return consistency_token.encode(self.signer, recorded.mark)
 
     async def _correct(self, correction: Correction, correct: Correct) -> Recorded:
         async def work(connection: AsyncConnection) -> Recorded:
@@ -128,7 +135,7 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
     ) -> pb.ListCourseProgressResponse:
         course_id = codec.required_id(request.course_id, "course_id")
         size = codec.page_size(request.page_size)
-        after = list_token.decode(request.page_token, "learners", (course_id,))
+        after = list_token.decode(self.signer, request.page_token, "learners", (course_id,))
         async with self.database.read() as connection:
             course, found = await course_progress.page(
                 connection, self.courses, course_id, after, size + 1
@@ -138,7 +145,9 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
         )
         if len(found) > size:
             last = found[size - 1].user_id
-            response.next_page_token = list_token.encode("learners", (course_id,), last)
+            response.next_page_token = list_token.encode(
+                self.signer, "learners", (course_id,), last
+            )
         return response
 
     async def ListAttempts(
@@ -147,13 +156,13 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
         wanted = _attempt_filter(request)
         filters = (wanted.user_id, wanted.course_id, wanted.level_id)
         size = codec.page_size(request.page_size)
-        before = list_token.decode_number(request.page_token, "attempts", filters)
+        before = list_token.decode_number(self.signer, request.page_token, "attempts", filters)
         async with self.database.read() as connection:
             rows = await progress_read.load_attempts(connection, wanted, before, size + 1)
         response = pb.ListAttemptsResponse(attempts=[attempt_message(row) for row in rows[:size]])
         if len(rows) > size:
             last = str(rows[size - 1].attempt_id)
-            response.next_page_token = list_token.encode("attempts", filters, last)
+            response.next_page_token = list_token.encode(self.signer, "attempts", filters, last)
         return response
 
     async def ListXpEntries(
@@ -161,7 +170,7 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
     ) -> pb.ListXpEntriesResponse:
         user_id = codec.required_id(request.user_id, "user_id")
         size = codec.page_size(request.page_size)
-        before = list_token.decode_number(request.page_token, "entries", (user_id,))
+        before = list_token.decode_number(self.signer, request.page_token, "entries", (user_id,))
         async with self.database.read() as connection:
             if not await progress_read.user_exists(connection, user_id):
                 raise user_not_found(user_id)
@@ -169,7 +178,7 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
         response = pb.ListXpEntriesResponse(entries=[entry_message(row) for row in rows[:size]])
         if len(rows) > size:
             last = str(rows[size - 1].entry_id)
-            response.next_page_token = list_token.encode("entries", (user_id,), last)
+            response.next_page_token = list_token.encode(self.signer, "entries", (user_id,), last)
         return response
 
     async def WatchXpDeltas(self, request: pb.WatchXpDeltasRequest, context: Context) -> None:

@@ -17,7 +17,9 @@ from progress_service.store.outcomes import Recorded
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 
 
-def submission_response(submission: Submission, recorded: Recorded) -> pb.SubmitProgressResponse:
+def submission_response(
+    submission: Submission, recorded: Recorded, token: str
+) -> pb.SubmitProgressResponse:
     """The answer as it was stored; the same bytes each time but for `replayed`."""
     answer = recorded.answer
     return pb.SubmitProgressResponse(
@@ -38,6 +40,7 @@ def submission_response(submission: Submission, recorded: Recorded) -> pb.Submit
             max_marks=answer["course_max_marks"],
         ),
         replayed=recorded.replayed,
+        consistency_token=token,
         attempt_id=answer["attempt_id"],
         level_id=submission.level_id,
         correct_answers=submission.correct_answers or 0,
@@ -45,7 +48,27 @@ def submission_response(submission: Submission, recorded: Recorded) -> pb.Submit
     )
 
 
-def void_response(recorded: Recorded) -> pb.VoidAttemptResponse:
+def award_response(recorded: Recorded, token: str) -> pb.AwardXpResponse:
+    """The answer as it was stored; the same bytes each time but for `replayed`."""
+    answer = recorded.answer
+    return pb.AwardXpResponse(
+        entry_id=answer["entry_id"],
+        amount_credited=answer["amount_credited"],
+        total=answer["total"],
+        replayed=recorded.replayed,
+        consistency_token=token,
+    )
+
+
+def revocation_response(recorded: Recorded, token: str) -> pb.RevokeXpResponse:
+    """The answer as it was stored; the same bytes each time."""
+    answer = recorded.answer
+    return pb.RevokeXpResponse(
+        entry_id=answer["entry_id"], total=answer["total"], consistency_token=token
+    )
+
+
+def void_response(recorded: Recorded, token: str) -> pb.VoidAttemptResponse:
     """The answer as it was stored; the same bytes each time."""
     stored = dict(recorded.answer["level"])
     level_id, status = stored.pop("level_id"), LevelStatus(stored.pop("status"))
@@ -55,6 +78,7 @@ def void_response(recorded: Recorded) -> pb.VoidAttemptResponse:
     return pb.VoidAttemptResponse(
         level=_level(level_id, status, state if state.attempts else None),
         total_xp=recorded.answer["total_xp"],
+        consistency_token=token,
     )
 
 

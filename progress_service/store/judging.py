@@ -86,7 +86,7 @@ class Judging:
                 _check(command, now)
             except LaurelError as error:
                 outcomes[index] = error
-        return cls(commands, now, zone, courses, connection, outcomes, Catalog({}, [], []))
+        return cls(commands, now, zone, courses, connection, outcomes, Catalog({}, [], [], now))
 
     @property
     def open_user_ids(self) -> list[str]:

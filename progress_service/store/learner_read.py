@@ -65,7 +65,8 @@ _READ = text(
     """
 )
 _CATALOG = text(
-    """SELECT (SELECT jsonb_object_agg(metric, windows) FROM metrics)::text AS windows,
+    """SELECT now() AS time,
+              (SELECT jsonb_object_agg(metric, windows) FROM metrics)::text AS windows,
               (SELECT range_agg(daterange(day, day, '[]')) FROM amnesty_days) AS amnesty,
               ARRAY(SELECT nextval('attempt_ids') FROM generate_series(1, :attempts)) AS attempts,
               ARRAY(SELECT nextval('entry_ids') FROM generate_series(1, :entries)) AS entries"""
@@ -127,11 +128,14 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Each metric's window mask, fresh ids, ascending, and the amnesty days."""
+    """Each metric's window mask, fresh ids, ascending, and the amnesty days; `time` is the
+    transaction's, the create_time of what it writes.
+    """
 
     windows: dict[str, int]
     attempt_ids: list[int]
     entry_ids: list[int]
+    time: datetime
     amnesty: tuple[Run, ...] = ()
 
 
@@ -240,5 +244,9 @@ async def read_catalog(connection: AsyncConnection, attempts: int, entries: int)
     """The metrics and amnesty days as they are now, and as many new ids as are asked for."""
     row = (await connection.execute(_CATALOG, {"attempts": attempts, "entries": entries})).one()
     return Catalog(
-        orjson.loads(row.windows), list(row.attempts), list(row.entries), runs_of(row.amnesty)
+        orjson.loads(row.windows),
+        list(row.attempts),
+        list(row.entries),
+        row.time,
+        runs_of(row.amnesty),
     )

@@ -17,13 +17,13 @@ _VALID = text(
                        (SELECT head_sequence FROM history)) AS last
        FROM tenures t WHERE t.epoch = :epoch"""
 )
-# The tenure that numbered it is the last one that began below it: answered the same for good.
+EPOCH_OF_CHANGE = """(SELECT t.epoch FROM tenures t WHERE t.after_sequence < c.sequence
+                      ORDER BY t.tenure DESC LIMIT 1)"""
+"""Of `changes c`: the tenure that numbered it is the last one that began below it, for good."""
 # Index: changes_change.
 _CHANGE = text(
-    """SELECT c.sequence,
-              (SELECT t.epoch FROM tenures t WHERE t.after_sequence < c.sequence
-               ORDER BY t.tenure DESC LIMIT 1) AS epoch
-       FROM changes c WHERE c.change_id = :change_id"""
+    f"""SELECT c.sequence, {EPOCH_OF_CHANGE} AS epoch
+        FROM changes c WHERE c.change_id = :change_id"""
 )
 
 

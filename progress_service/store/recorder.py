@@ -18,7 +18,7 @@ from progress_service.store.courses import CourseCache
 from progress_service.store.judging import Judged, Judging
 from progress_service.store.learner_read import Learner
 from progress_service.store.ledger_write import Batch, EntryIds
-from progress_service.store.outcomes import Command, Credited, Outcome, Recorded
+from progress_service.store.outcomes import Command, Credited, Outcome, Recorded, add_mark
 from progress_service.store.zones import zone_of
 from shared.errors import Unavailable
 
@@ -89,6 +89,7 @@ class Recorder:
                 if entries:
                     self._add_active_day(batch, one)
                 answer = add_award(batch, command, one.found, entries)
+            add_mark(answer, entries, catalog.time)
             batch.add_key(
                 command.user_id, command.request_id, command.kind, command.fingerprint(), answer
             )

@@ -12,7 +12,7 @@ from progress_service.domain.ledger import LEVEL_SOURCE, XP, Credit, Moment
 from progress_service.store import active_days, learner_read
 from progress_service.store.admin_actions import AdminAction
 from progress_service.store.ledger_write import Batch, EntryIds
-from progress_service.store.outcomes import Credited, Recorded
+from progress_service.store.outcomes import Credited, Recorded, add_mark
 from shared.errors import FailedPrecondition, NotFound
 
 _METHOD = "laurel.progress.v1.ProgressService/RevokeXp"
@@ -51,10 +51,12 @@ async def revoke(
         return Recorded(earlier, replayed=True)
     await _check_revocable(connection, entry)
     batch = Batch()
-    entry_id = (await learner_read.read_catalog(connection, attempts=0, entries=1)).entry_ids[0]
+    catalog = await learner_read.read_catalog(connection, attempts=0, entries=1)
+    entry_id = catalog.entry_ids[0]
     total = found.totals.get(entry.metric, 0)
     credited = cancel(batch, entry, entry_id, total, Cancelling(correction))
     answer = {"entry_id": str(entry_id), "total": credited.credit.total_after}
+    add_mark(answer, [credited], catalog.time)
     batch.add_key(user_id, correction.request_id, correction.kind, correction.fingerprint(), answer)
     detail = f"entry {entry.entry_id}, {-entry.amount:+} {entry.metric}: {correction.reason}"
     batch.actions.append(AdminAction(_METHOD, correction.actor, user_id, detail))

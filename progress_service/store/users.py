@@ -30,7 +30,8 @@ _USERS = RowSet(
 )
 # Creates or edits in the order in which users are locked; a profile that is equal stays as it
 # is and is no change. Moments in earlier_zones are texts of one length, so they compare as times
-# do, and never go back, whichever replica's clock they are from. Rows: whose zone changed.
+# do, and never go back, whichever replica's clock they are from. Rows: the profiles that changed,
+# with the number of zone changes where that was one.
 # RETURNING knows only what is stored now: the setting carries the row's `hidden` of before over
 # to it, from the locked row and not the snapshot, which may be older.
 _PUT = text(
@@ -60,9 +61,12 @@ _PUT = text(
         INSERT INTO unnumbered_changes (kind, user_id, display_name, avatar_url, hidden)
         SELECT {PROFILE_CHANGE}, user_id, display_name, avatar_url, hidden FROM put
         ORDER BY user_id
+        RETURNING user_id, change_id
     )
-    SELECT user_id, jsonb_array_length(earlier_zones) AS zone_changes FROM put
-    WHERE earlier_zones -> -1 ->> 0 >= CAST(:now AS text) COLLATE "C"
+    SELECT user_id, c.change_id,
+           CASE WHEN p.earlier_zones -> -1 ->> 0 >= CAST(:now AS text) COLLATE "C"
+                THEN jsonb_array_length(p.earlier_zones) END AS zone_changes
+    FROM put p JOIN changes c USING (user_id)
     """
 )
 _COLUMNS = "user_id, display_name, avatar_url, time_zone, hidden"
@@ -95,8 +99,9 @@ class Profiles:
 
     async def put(
         self, connection: AsyncConnection, users: Sequence[User], actor: str | None = None
-    ) -> None:
-        """Creates or replaces profiles; of two with one id the later one counts.
+    ) -> dict[str, int]:
+        """Creates or replaces profiles; of two with one id the later one counts. The change_id of
+        each user whose profile is another now.
 
         Records an act for each user who was there and is hidden, or shown, by it; with `actor`
         None it is part of an act that the caller records.
@@ -112,14 +117,16 @@ class Profiles:
         now = self.clock()
         stamp = now.astimezone(UTC).isoformat(timespec="microseconds")
         params = _USERS.params(rows) | {"now": stamp, "actor": actor}
-        moved = (await connection.execute(_PUT, params)).all()
-        for user_id, changes in moved:
-            if changes > MAX_ZONE_CHANGES:
-                raise too_many_time_zones(user_id)
+        changed = (await connection.execute(_PUT, params)).all()
+        moved = [row for row in changed if row.zone_changes is not None]
+        for row in moved:
+            if row.zone_changes > MAX_ZONE_CHANGES:
+                raise too_many_time_zones(row.user_id)
         # A clock may run ahead, and this write may have waited for one that is later.
         await active_days.recompute_since(
-            connection, [user_id for user_id, _ in moved], now, self.zone
+            connection, [row.user_id for row in moved], now, self.zone
         )
+        return {row.user_id: row.change_id for row in changed}
 
 
 def too_many_time_zones(user_id: str) -> FailedPrecondition:

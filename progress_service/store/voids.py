@@ -17,10 +17,10 @@ from progress_service.domain.submission import LevelState
 from progress_service.domain.withdrawal import Attempt, Fate, Paid, Withdrawal, withdraw
 from progress_service.store import active_days, learner_read
 from progress_service.store.admin_actions import AdminAction
-from progress_service.store.learner_read import Found
+from progress_service.store.learner_read import Catalog, Found
 from progress_service.store.ledger_write import Batch, EntryIds
 from progress_service.store.level_rows import LevelRows
-from progress_service.store.outcomes import Credited, Recorded
+from progress_service.store.outcomes import Credited, Recorded, add_mark
 from progress_service.store.revocations import Cancelling, cancel, origin
 from shared.errors import FailedPrecondition, NotFound
 
@@ -127,12 +127,15 @@ async def _withdraw(connection: AsyncConnection, void_: _Void) -> Recorded:
     if result.reward_open:
         await connection.execute(_OPEN_REWARD, void_.key)
     batch = Batch()
-    credited = await _correct_ledger(connection, void_, result, entries, batch)
+    count = len(result.cancelled) + (result.replaced is not None)
+    catalog = await learner_read.read_catalog(connection, attempts=0, entries=count)
+    credited = _correct_ledger(void_, result, entries, catalog, batch)
     earned = sum(one.credit.amount for one in credited if one.credit.metric == XP)
     answer = {
         "level": _level_answer(attempt.level_id, rows.status(attempt.level_id), result.level),
         "total_xp": void_.found.totals.get(XP, 0) + earned,
     }
+    add_mark(answer, credited, catalog.time)
     print_ = correction.fingerprint()
     batch.add_key(attempt.user_id, correction.request_id, correction.kind, print_, answer)
     detail = f"attempt {correction.target_id} at {attempt.level_id}: {correction.reason}"
@@ -141,16 +144,10 @@ async def _withdraw(connection: AsyncConnection, void_: _Void) -> Recorded:
     return Recorded(answer, replayed=False, credited=tuple(credited))
 
 
-async def _correct_ledger(
-    connection: AsyncConnection,
-    void_: _Void,
-    result: Withdrawal,
-    entries: Mapping[int, Any],
-    batch: Batch,
+def _correct_ledger(
+    void_: _Void, result: Withdrawal, entries: Mapping[int, Any], catalog: Catalog, batch: Batch
 ) -> list[Credited]:
     """Adds the entries that the withdrawal makes, in the order given back."""
-    count = len(result.cancelled) + (result.replaced is not None)
-    catalog = await learner_read.read_catalog(connection, attempts=0, entries=count)
     ids = iter(catalog.entry_ids)
     totals = dict(void_.found.totals)
     credited: list[Credited] = []

@@ -11,9 +11,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shared.cli.answer_stream import TOTAL_TIMEOUT_S, Reached, follow, progress_bar
 from shared.cli.calls import Peer, connected, safe_again
 from shared.cli.output import figures_table, message_document, number, plain
-from shared.cli.user_stream import TOTAL_TIMEOUT_S, follow
 from shared.gen.laurel.progress.v1.admin_pb2 import (
     BackfillTotalsRequest,
     BackfillTotalsResponse,
@@ -44,22 +44,26 @@ class Changes:
     elapsed_s: float = 0.0
     _started: float = field(default_factory=time.monotonic)
 
-    def take(self, answer: BackfillTotalsResponse) -> str:
-        """Add one answer; the counts as words."""
+    def take(self, answer: BackfillTotalsResponse) -> Reached:
+        """Add one answer; how far it is."""
         self.updates_total += len(answer.updates)
         self.updates += answer.updates[: KEPT - len(self.updates)]
         self.last = answer
         self.elapsed_s = time.monotonic() - self._started
-        return f"{self.updates_total:,} totals, {answer.standings_corrected:,} standings"
+        words = f"{self.updates_total:,} totals, {answer.standings_corrected:,} standings"
+        done, total = answer.users_checked, answer.users_total
+        return Reached(done, total, words, complete=done == total)
 
 
 async def backfill(peer: Peer, *, dry_run: bool, credit_missing: bool) -> Changes:
     """Has everything mended; raises CommandError if that could not be completed."""
     changes = Changes()
     request = BackfillTotalsRequest(dry_run=dry_run, credit_missing=credit_missing)
-    async with safe_again(AGAIN, dry_run=dry_run), connected(peer) as channel:
-        call = ProgressAdminServiceStub(channel).BackfillTotals(request, timeout=TOTAL_TIMEOUT_S)
-        await follow(call, changes.take, "checking" if dry_run else "mending")
+    with progress_bar("checking" if dry_run else "mending", "users") as show:
+        async with safe_again(AGAIN, dry_run=dry_run), connected(peer) as channel:
+            stub = ProgressAdminServiceStub(channel)
+            call = stub.BackfillTotals(request, timeout=TOTAL_TIMEOUT_S)
+            await follow(call, changes.take, show, peer)
     return changes
 
 

@@ -14,12 +14,14 @@ import typer
 from grpc import aio
 
 from shared.channels import open_channel
+from shared.settings import CommonSettings
 from shared.status import error_from_rpc
 
 CALL_TIMEOUT_S = 10.0
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 T = TypeVar("T")
 
@@ -30,6 +32,16 @@ class Peer:
 
     name: str
     target: str
+
+
+def progress_peer() -> Peer:
+    """ProgressService, where the settings say that it is."""
+    return Peer("ProgressService", CommonSettings.load().progress_target)
+
+
+def leaderboard_peer() -> Peer:
+    """LeaderboardService, where the settings say that it is."""
+    return Peer("LeaderboardService", CommonSettings.load().leaderboard_target)
 
 
 class CommandError(Exception):
@@ -51,6 +63,11 @@ class CommandError(Exception):
         """`STATUS (REASON): message`, as far as there is a status and a reason."""
         reason = f" ({self.reason})" if self.reason else ""
         return f"{self.status}{reason}: {self.message}" if self.status else self.message
+
+    def and_also(self, sentence: str) -> CommandError:
+        """The same failure, with one more sentence about it."""
+        message = f"{self.message.rstrip('.')}. {sentence}"
+        return CommandError(message, status=self.status, reason=self.reason)
 
 
 def one_line(text: str) -> str:
@@ -78,8 +95,7 @@ async def safe_again(again: str, *, dry_run: bool) -> AsyncIterator[None]:
     except CommandError as error:
         if dry_run:
             raise
-        message = f"{error.message}. {again}"
-        raise CommandError(message, status=error.status, reason=error.reason) from error
+        raise error.and_also(again) from error
 
 
 def failure(error: aio.AioRpcError, peer: Peer) -> CommandError:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shared.cli import backfill, boards, import_csv, import_oulad, status, verify
-from shared.cli.boards import WindowChoice
-from shared.cli.calls import EXIT_FAILED, Peer, fail, run_command
-from shared.cli.import_csv_columns import KINDS, KindName
-from shared.cli.oulad_messages import MAX_ITEMS
-from shared.cli.output import message_document, print_json, show
-from shared.settings import CommonSettings
-
-PROGRESS = "ProgressService"
-LEADERBOARD = "LeaderboardService"
+from shared.cli import (
+    backfill,
+    board_commands,
+    import_commands,
+    status,
+    status_tables,
+    status_watch,
+    verify,
+)
+from shared.cli.calls import EXIT_FAILED, fail, leaderboard_peer, progress_peer, run_command
+from shared.cli.options import AsJson
+from shared.cli.output import print_json, show
 
 app = typer.Typer(
     name="laurel",
@@ -31,29 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-import_app = typer.Typer(help="Bring data in.", no_args_is_help=True)
-app.add_typer(import_app, name="import")
-
-AsJson = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        help="Print one JSON document. Messages of the contract are in protobuf's JSON mapping, "
-        "with the contract's field names; so their int64 values are strings.",
-    ),
-]
-Metric = Annotated[str, typer.Option(help="What is counted: xp, marks, problems_solved, …")]
-Course = Annotated[str, typer.Option(help="Only this course. Without: across all courses.")]
-WindowOption = Annotated[
-    WindowChoice, typer.Option(case_sensitive=False, help="The span that is summed over.")
-]
-Period = Annotated[
-    str,
-    typer.Option(
-        help="Which one of the window: 2026, 2026-11, 2026-W47 or 2026-11-20. Without: the "
-        "current one."
-    ),
-]
+app.add_typer(import_commands.app, name="import")
+app.add_typer(board_commands.app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,100 +78,6 @@ def up(
     start(demo=demo)
 
 
-@import_app.command("oulad")
-def import_oulad_command(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIR",
-            exists=True,
-            file_okay=False,
-            help="The folder with courses.csv, assessments.csv, studentInfo.csv and "
-            "studentAssessment.csv.",
-        ),
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Have everything checked and nothing written.")
-    ] = False,
-    as_json: AsJson = False,
-    batch: Annotated[
-        int, typer.Option(min=1, max=MAX_ITEMS, metavar="N", help="Attempts in a message.")
-    ] = 500,
-) -> None:
-    """Import the Open University Learning Analytics Dataset.
-
-    Rejected rows are counted and reported, and the rest goes on. Running it again is safe: what
-    is already there is replayed, and nothing is credited twice. The figures with --json are
-    Laurel's own, and plain numbers.
-    """
-    work = import_oulad.import_oulad(_progress(), folder, batch=batch, dry_run=dry_run)
-    counts = run_command(work)
-    if as_json:
-        print_json(import_oulad.counts_document(counts, dry_run=dry_run))
-    else:
-        show(*import_oulad.counts_tables(counts, dry_run=dry_run))
-
-
-@import_app.command("csv", help=import_csv.HELP)
-def import_csv_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="- is stdin.")],
-    kind: Annotated[KindName, typer.Option(help="What a row is.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Have everything checked and nothing written.")
-    ] = False,
-    as_json: AsJson = False,
-    batch: Annotated[
-        int, typer.Option(min=1, max=MAX_ITEMS, metavar="N", help="Rows in a message.")
-    ] = 500,
-) -> None:
-    """Import rows of one kind; the help text is made of the columns."""
-    work = import_csv.import_csv(_progress(), file, KINDS[kind], batch=batch, dry_run=dry_run)
-    counts = run_command(work)
-    if as_json:
-        print_json(import_csv.counts_document(counts, dry_run=dry_run))
-    else:
-        show(*import_csv.counts_tables(counts, dry_run=dry_run))
-
-
-@app.command()
-def top(
-    *,
-    metric: Metric = "xp",
-    course: Course = "",
-    window: WindowOption = WindowChoice.ALL_TIME,
-    period: Period = "",
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many entries.")] = 20,
-    user: Annotated[str, typer.Option(help="Also show where this user stands.")] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Show a board from the top."""
-    wanted = boards.board(metric, course, window, period)
-    answer = run_command(boards.get_top(_leaderboard(), wanted, limit=limit, user_id=user))
-    if as_json:
-        print_json(message_document(answer))
-    else:
-        show(boards.top_table(answer))
-
-
-@app.command()
-def rank(
-    user: Annotated[str, typer.Argument(help="The user's id.")],
-    *,
-    metric: Metric = "xp",
-    course: Course = "",
-    window: WindowOption = WindowChoice.ALL_TIME,
-    period: Period = "",
-    as_json: AsJson = False,
-) -> None:
-    """Show where a user stands."""
-    wanted = boards.board(metric, course, window, period)
-    answer = run_command(boards.get_rank(_leaderboard(), wanted, user_id=user))
-    if as_json:
-        print_json(message_document(answer))
-    else:
-        show(boards.rank_table(user, answer))
-
-
 @app.command("verify")
 def verify_command(as_json: AsJson = False) -> None:
     """Check that totals and standings agree with the ledger, and progress with the attempts.
@@ -200,7 +86,7 @@ def verify_command(as_json: AsJson = False) -> None:
     The figures with --json are Laurel's own, and plain numbers. Exit status: 0 everything agrees,
     1 something does not, or it failed.
     """
-    found = run_command(verify.verify(_progress()))
+    found = run_command(verify.verify(progress_peer()))
     if as_json:
         print_json(verify.findings_document(found))
     else:
@@ -227,7 +113,7 @@ def backfill_command(
     traffic. The figures with --json are Laurel's own, and plain numbers. Exit status: 0 done,
     whatever was found; 1 failed. `laurel verify` tells whether anything differs.
     """
-    work = backfill.backfill(_progress(), dry_run=dry_run, credit_missing=credit_missing)
+    work = backfill.backfill(progress_peer(), dry_run=dry_run, credit_missing=credit_missing)
     changes = run_command(work)
     if as_json:
         print_json(backfill.changes_document(changes, dry_run=dry_run))
@@ -236,21 +122,29 @@ def backfill_command(
 
 
 @app.command("status")
-def status_command(as_json: AsJson = False) -> None:
-    """Show how both services are. Exit status 1 if one does not answer or does not serve."""
-    states = run_command(status.both_states(_progress(), _leaderboard()))
+def status_command(
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Ask every second until Ctrl-C: drawn anew in place on a terminal, else a line "
+            "(with --json a document on a line) each time.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how both services are. Exit status 1 if one does not answer or does not serve.
+
+    With --watch also how many answers per second come from each store; a service that does not
+    answer is shown as such, and asked again. It ends with status 130, by Ctrl-C.
+    """
+    progress, leaderboard = progress_peer(), leaderboard_peer()
+    if watch:
+        run_command(status_watch.watch(progress, leaderboard, as_json=as_json))
+    states = run_command(status.both_states(progress, leaderboard))
     if as_json:
-        names = ("progress_service", "leaderboard_service")
-        print_json({name: state.document() for name, state in zip(names, states, strict=True)})
+        print_json(states.document())
     else:
-        show(*(part for state in states for part in status.state_tables(state)))
-    if not all(state.ok for state in states):
+        show(*status_tables.state_views(states))
+    if not states.ok:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _progress() -> Peer:
-    return Peer(PROGRESS, CommonSettings.load().progress_target)
-
-
-def _leaderboard() -> Peer:
-    return Peer(LEADERBOARD, CommonSettings.load().leaderboard_target)

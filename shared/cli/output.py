@@ -61,3 +61,9 @@ def message_document(message: Message) -> dict[str, Any]:
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document to stdout."""
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def print_line(line: str) -> None:
+    """Print one line of a series to stdout, so that a reader has it at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

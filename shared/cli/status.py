@@ -1,36 +1,34 @@
-"""`laurel status`: both services' health and their own account of themselves."""
+"""Both services' health and their own account of themselves, as `laurel status` asks for them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from google.protobuf.message import Message
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from shared.cli.calls import CALL_TIMEOUT_S, CommandError, Peer, connected
-from shared.cli.output import message_document, plain
+from shared.cli.output import message_document
 from shared.gen.laurel.leaderboard.v1 import admin_pb2 as leaderboard_admin
-from shared.gen.laurel.leaderboard.v1 import admin_pb2_grpc as leaderboard_admin_grpc
+from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
 from shared.gen.laurel.progress.v1 import admin_pb2 as progress_admin
-from shared.gen.laurel.progress.v1 import admin_pb2_grpc as progress_admin_grpc
+from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStub
 
 SERVING = "SERVING"
 
+S = TypeVar("S", progress_admin.GetStatusResponse, leaderboard_admin.GetStatusResponse)
+
 
 @dataclass
-class ServiceState:
+class ServiceState(Generic[S]):
     """What one service answered, and what it failed to answer."""
 
     peer: Peer
     health: str = ""
-    status: Message | None = None
+    status: S | None = None
     error: CommandError | None = None
 
     @property
@@ -52,63 +50,62 @@ class ServiceState:
         }
 
 
-async def both_states(progress: Peer, leaderboard: Peer) -> tuple[ServiceState, ServiceState]:
-    """Ask both services at once; whatever fails is part of the answer."""
-    return await asyncio.gather(_progress_state(progress), _leaderboard_state(leaderboard))
+@dataclass(frozen=True)
+class States:
+    """Both services at one moment."""
+
+    progress: ServiceState[progress_admin.GetStatusResponse]
+    leaderboard: ServiceState[leaderboard_admin.GetStatusResponse]
+
+    @property
+    def ok(self) -> bool:
+        """Whether both are well."""
+        return self.progress.ok and self.leaderboard.ok
+
+    def document(self) -> dict[str, Any]:
+        """Both states as a JSON object."""
+        return {
+            "progress_service": self.progress.document(),
+            "leaderboard_service": self.leaderboard.document(),
+        }
 
 
-async def _progress_state(peer: Peer) -> ServiceState:
-    state = ServiceState(peer)
+async def both_states(
+    progress: Peer, leaderboard: Peer, timeout_s: float = CALL_TIMEOUT_S
+) -> States:
+    """Ask both services at once, each call within `timeout_s`; what fails is in the answer."""
+
+    async def progress_status(channel: aio.Channel) -> progress_admin.GetStatusResponse:
+        stub = ProgressAdminServiceStub(channel)
+        return await stub.GetStatus(progress_admin.GetStatusRequest(), timeout=timeout_s)
+
+    async def leaderboard_status(channel: aio.Channel) -> leaderboard_admin.GetStatusResponse:
+        stub = LeaderboardAdminServiceStub(channel)
+        return await stub.GetStatus(leaderboard_admin.GetStatusRequest(), timeout=timeout_s)
+
+    return States(
+        *await asyncio.gather(
+            _state(progress, progress_status, timeout_s),
+            _state(leaderboard, leaderboard_status, timeout_s),
+        )
+    )
+
+
+async def _state(
+    peer: Peer, status: Callable[[aio.Channel], Awaitable[S]], timeout_s: float
+) -> ServiceState[S]:
+    state: ServiceState[S] = ServiceState(peer)
     try:
         async with connected(peer) as channel:
-            state.health = await _health(channel)
-            stub = progress_admin_grpc.ProgressAdminServiceStub(channel)
-            request = progress_admin.GetStatusRequest()
-            state.status = await stub.GetStatus(request, timeout=CALL_TIMEOUT_S)
+            state.health = await _health(channel, timeout_s)
+            state.status = await status(channel)
     except CommandError as error:
         state.error = error
     return state
 
 
-async def _leaderboard_state(peer: Peer) -> ServiceState:
-    state = ServiceState(peer)
-    try:
-        async with connected(peer) as channel:
-            state.health = await _health(channel)
-            stub = leaderboard_admin_grpc.LeaderboardAdminServiceStub(channel)
-            request = leaderboard_admin.GetStatusRequest()
-            state.status = await stub.GetStatus(request, timeout=CALL_TIMEOUT_S)
-    except CommandError as error:
-        state.error = error
-    return state
-
-
-async def _health(channel: aio.Channel) -> str:
+async def _health(channel: aio.Channel, timeout_s: float) -> str:
     """The health of the whole server, such as "SERVING"."""
     request = health_pb2.HealthCheckRequest()
-    answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=CALL_TIMEOUT_S)
+    answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout_s)
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
-
-
-def state_tables(state: ServiceState) -> Iterator[RenderableType]:
-    """The state of one service, field by field."""
-    health = state.health or "no answer"
-    yield Text(f"{state.peer.name} at {state.peer.target}: {health}", style="bold")
-    if state.error is not None:
-        yield plain(f"  {state.error.line()}")
-    if state.status is not None:
-        table = Table(box=None, show_header=False)
-        for name, value in _facts(message_document(state.status)):
-            table.add_row(Text(f"  {name}"), plain(value))
-        yield table
-
-
-def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The fields of a message in protobuf's JSON mapping, as words and texts."""
-    for name, value in document.items():
-        words = name.replace("_", " ")
-        if isinstance(value, Mapping):
-            inner = ", ".join(f"{key} {part}" for key, part in value.items())
-            yield words, inner
-        else:
-            yield words, str(value)

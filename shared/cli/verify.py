@@ -12,9 +12,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli.calls import CommandError, Peer, connected, one_line
+from shared.cli.answer_stream import TOTAL_TIMEOUT_S, Reached, follow, progress_bar
+from shared.cli.boards import board_parts
+from shared.cli.calls import CommandError, Peer, connected
 from shared.cli.output import figures_table, message_document, number, plain
-from shared.cli.user_stream import TOTAL_TIMEOUT_S, follow
 from shared.gen.laurel.progress.v1.admin_pb2 import (
     MISMATCH_KIND_COURSE_PROGRESS,
     MISMATCH_KIND_LEVEL_PROGRESS,
@@ -26,7 +27,6 @@ from shared.gen.laurel.progress.v1.admin_pb2 import (
     VerifyLedgerResponse,
 )
 from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStub
-from shared.gen.laurel.types.v1 import types_pb2
 
 KEPT = 1_000
 SHOWN = 20
@@ -62,24 +62,26 @@ class Findings:
         """Whether everything agrees."""
         return self.complete and not self.count
 
-    def take(self, answer: VerifyLedgerResponse) -> str:
-        """Add one answer; the count as words."""
+    def take(self, answer: VerifyLedgerResponse) -> Reached:
+        """Add one answer; how far it is."""
         self.kinds.update(one.kind for one in answer.mismatches)
         self.mismatches += answer.mismatches[: KEPT - len(self.mismatches)]
         self.last = answer
         self.elapsed_s = time.monotonic() - self._started
-        return f"{self.count:,} mismatches"
+        done, total = answer.users_checked, answer.users_total
+        return Reached(done, total, f"{self.count:,} mismatches", complete=done == total)
 
 
 async def verify(peer: Peer) -> Findings:
     """Has everything compared; raises CommandError if that could not be completed."""
     found = Findings()
     try:
-        async with connected(peer) as channel:
-            call = ProgressAdminServiceStub(channel).VerifyLedger(
-                VerifyLedgerRequest(), timeout=TOTAL_TIMEOUT_S
-            )
-            await follow(call, found.take, "verifying")
+        with progress_bar("verifying", "users") as show:
+            async with connected(peer) as channel:
+                call = ProgressAdminServiceStub(channel).VerifyLedger(
+                    VerifyLedgerRequest(), timeout=TOTAL_TIMEOUT_S
+                )
+                await follow(call, found.take, show, peer)
     except CommandError as error:
         if error.reason != TOO_MANY:
             raise
@@ -144,7 +146,4 @@ def _where(one: Mismatch) -> str:
         course = f"course {one.course_id}"
         where = f"{course}, {one.level_id}" if one.level_id else course
         return f"{where}: {one.figure}"
-    board = one.board
-    window = types_pb2.Window.Name(board.window).removeprefix("WINDOW_").lower().replace("_", " ")
-    course = f"course {board.course_id}" if board.course_id else "all courses"
-    return one_line(f"{board.metric}, {course}, {window} {board.period}")
+    return ", ".join(board_parts(one.board))

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from shared.settings import CommonSettings
 
@@ -52,7 +52,8 @@ class GatewaySettings(CommonSettings):
 class EmbeddedSettings(GatewaySettings):
     """What `laurel up` needs to know. A URL that is not set means an embedded server.
 
-    Whether a URL is a good one is for the service to say that gets it: see `check_settings`.
+    Whether a URL or the secret is a good one is for the service to say that gets it: see
+    `check_settings`.
     """
 
     postgres_url: str | None = Field(
@@ -64,4 +65,9 @@ class EmbeddedSettings(GatewaySettings):
         None,
         description="Redis to use, as for LeaderboardService; unset: one of our own.",
         repr=False,
+    )
+    token_secret: SecretStr | None = Field(
+        None,
+        description="What the services sign tokens with; unset: one that is made at the first "
+        "start and kept in LAUREL_HOME.",
     )

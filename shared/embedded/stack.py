@@ -3,6 +3,7 @@
 - <home>/postgres, <home>/redis: the embedded servers' data
 - <home>/run: process ids and Envoy's configuration
 - <home>/logs: one file for each process, bounded in size
+- <home>/token-secret: what the services sign tokens with, made at the first start
 
 Start: PostgreSQL, Redis, both services, the gateway; stop: the reverse. What ends by itself is
 started again, after a pause that doubles up to a bound.
@@ -21,6 +22,7 @@ from shared.embedded.pidfile import PidFile
 from shared.embedded.ports import check_ports
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.redis import EmbeddedRedis
+from shared.embedded.secret_file import kept_secret
 from shared.embedded.service import Module, ModuleProcess
 from shared.embedded.settings import EmbeddedSettings
 from shared.embedded.settings_check import BAD_SETTING, check_settings
@@ -30,11 +32,13 @@ SERVING_TIMEOUT_S = 60.0
 TICK_S = 0.2
 PROGRESS = Module("ProgressService", "progress_service")
 LEADERBOARD = Module("LeaderboardService", "leaderboard_service")
-# Each service gets the URL of its own store alone.
-STORE_URLS = ("LAUREL_POSTGRES_URL", "LAUREL_REDIS_URL")
+# The services alone get the secret, and each the URL of its own store.
+SERVICES_OWN = ("LAUREL_POSTGRES_URL", "LAUREL_REDIS_URL", "LAUREL_TOKEN_SECRET")
 # What the URLs of embedded servers look like, before these have been started.
 EMBEDDED_POSTGRES_URL = "postgresql://laurel@/laurel?host=/"
 EMBEDDED_REDIS_URL = "unix:///redis.sock"
+# As long as one that we make.
+EMBEDDED_SECRET = "0" * 64
 TRIM_EVERY_S = 5.0
 
 
@@ -71,7 +75,7 @@ class Stack:
         self._end_left_over()
         check_ports(self.settings)
         postgres_url, redis_url = self._start_servers()
-        special = self._service_environments(postgres_url, redis_url)
+        special = self._service_environments(postgres_url, redis_url, self._token_secret())
         services = [self.module_process(module, own) for module, own in special.items()]
         watches = [LogWatch(service.name, service.log.path) for service in services]
         for service in services:
@@ -162,12 +166,14 @@ class Stack:
             "LAUREL_PROGRESS_ADDRESS": self.settings.progress_address,
             "LAUREL_LEADERBOARD_ADDRESS": self.settings.leaderboard_address,
         }
-        return {name: text for name, text in os.environ.items() if name not in STORE_URLS} | own
+        return {name: text for name, text in os.environ.items() if name not in SERVICES_OWN} | own
 
     def _check_settings(self) -> None:
         postgres_url = self.settings.postgres_url or EMBEDDED_POSTGRES_URL
         redis_url = self.settings.redis_url or EMBEDDED_REDIS_URL
-        special = self._service_environments(postgres_url, redis_url)
+        given = self.settings.token_secret
+        secret = given.get_secret_value() if given else EMBEDDED_SECRET
+        special = self._service_environments(postgres_url, redis_url, secret)
         check_settings({module: self._environment() | own for module, own in special.items()})
 
     def _take_home(self) -> None:
@@ -202,20 +208,26 @@ class Stack:
             redis_url = redis.url()
         return postgres_url, redis_url
 
+    def _token_secret(self) -> str:
+        given = self.settings.token_secret
+        return given.get_secret_value() if given else kept_secret(self.home / "token-secret")
+
     def _service_environments(
-        self, postgres_url: str, redis_url: str
+        self, postgres_url: str, redis_url: str, token_secret: str
     ) -> dict[Module, dict[str, str]]:
-        """What each service is told besides: where its own store is, and its metrics' port."""
+        """What each service is told besides: its own store, its metrics' port, the secret."""
         first_port = self.settings.metrics_port
         second_port = first_port + 1 if first_port else 0
         return {
             PROGRESS: {
                 "LAUREL_POSTGRES_URL": postgres_url,
                 "LAUREL_METRICS_PORT": str(first_port),
+                "LAUREL_TOKEN_SECRET": token_secret,
             },
             LEADERBOARD: {
                 "LAUREL_REDIS_URL": redis_url,
                 "LAUREL_METRICS_PORT": str(second_port),
+                "LAUREL_TOKEN_SECRET": token_secret,
             },
         }
 

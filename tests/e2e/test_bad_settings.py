@@ -17,6 +17,8 @@ MOST_SECONDS = 3.0
         ("LAUREL_TIMEZONE", "Mars/Olympus"),
         ("LAUREL_PROGRESS_PORT", "many"),
         ("LAUREL_CORS_ORIGINS", "app.example.com"),
+        # Both services'.
+        ("LAUREL_TOKEN_SECRET", "secret, and too short"),
         # ProgressService's.
         ("LAUREL_POSTGRES_URL", "mysql://laurel:secret@localhost/laurel"),
         ("LAUREL_POSTGRES_URL", "postgresql://laurel:secret@localhost:port/laurel"),

@@ -14,10 +14,13 @@ from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardSer
 from shared.gen.laurel.progress.v1 import catalog_pb2, progress_pb2
 from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
+from shared.gen.laurel.types.v1 import types_pb2
 from tests.e2e.running_stack import RunningStack
 from tests.progress import award
 
 TOP = "/laurel.leaderboard.v1.LeaderboardService/GetTop"
+WATCH_TOP = "/laurel.leaderboard.v1.LeaderboardService/WatchTop"
+WATCH_RANK = "/laurel.leaderboard.v1.LeaderboardService/WatchRank"
 AWARD = "/laurel.progress.v1.ProgressService/AwardXp"
 WEB = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
 
@@ -38,6 +41,25 @@ def ask(
         return response, response.read()
     finally:
         connection.close()
+
+
+class Stream:
+    """A streaming call over gRPC-Web, read a message at a time."""
+
+    def __init__(self, stack: RunningStack, path: str, message: bytes) -> None:
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", stack.port("GATEWAY_PORT"), timeout=25
+        )
+        self._connection.request("POST", path, framed(message), WEB)
+        self._response = self._connection.getresponse()
+
+    def read(self) -> bytes:
+        flag, length = struct.unpack(">BI", self._response.read(5))
+        assert flag == 0, self._response.read(length)
+        return self._response.read(length)
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def framed(message: bytes) -> bytes:
@@ -80,6 +102,38 @@ def test_an_error_over_grpc_web_has_status_and_details(stack: RunningStack) -> N
     assert int(status) == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     details = response.headers.get("grpc-status-details-bin") or body.decode("latin-1")
     assert "grpc-status-details-bin" in response.headers or "grpc-status-details-bin" in details
+
+
+async def test_watches_over_grpc_web_tell_of_changes_and_outlast_every_timeout(
+    stack: RunningStack,
+) -> None:
+    board = types_pb2.Board(metric="watched")
+    asked = leaderboard_pb2.WatchTopRequest(board=board, count=3).SerializeToString()
+    top = await asyncio.to_thread(Stream, stack, WATCH_TOP, asked)
+    asked = leaderboard_pb2.WatchRankRequest(board=board, user_id="wat").SerializeToString()
+    rank = await asyncio.to_thread(Stream, stack, WATCH_RANK, asked)
+
+    async def next_top() -> leaderboard_pb2.WatchTopResponse:
+        return leaderboard_pb2.WatchTopResponse.FromString(await asyncio.to_thread(top.read))
+
+    async def next_rank() -> leaderboard_pb2.WatchRankResponse:
+        return leaderboard_pb2.WatchRankResponse.FromString(await asyncio.to_thread(rank.read))
+
+    assert not (await next_top()).entries
+    assert not (await next_rank()).HasField("entry")
+    # Nothing changes for 15 s: longer than Envoy would let a stream live by itself.
+    assert (await next_top()).keep_alive
+    assert (await next_rank()).keep_alive
+    async with open_channel(stack.target("PROGRESS_PORT")) as channel:
+        user = catalog_pb2.PutUserRequest(user=catalog_pb2.User(user_id="wat"))
+        await CatalogServiceStub(channel).PutUser(user, timeout=10)
+        metric = catalog_pb2.PutMetricRequest(metric=catalog_pb2.Metric(metric="watched"))
+        await CatalogServiceStub(channel).PutMetric(metric, timeout=10)
+        await ProgressServiceStub(channel).AwardXp(award("wat", 7, metric="watched"), timeout=10)
+    assert [entry.score for entry in (await next_top()).entries] == [7]
+    assert (await next_rank()).entry.rank == 1
+    top.close()
+    rank.close()
 
 
 async def test_plain_grpc_goes_through_the_gateway_too(stack: RunningStack) -> None:

@@ -96,6 +96,26 @@ def test_it_answers_again_after_postgres_was_killed(stack: RunningStack) -> None
     until(answers, 30, "ProgressService answers again")
 
 
+def test_the_services_alone_are_told_the_secret_which_is_kept(stack: RunningStack) -> None:
+    file = stack.home / "token-secret"
+    secret = file.read_text().strip()
+    told = {
+        part: stack.child(part).environ().get("LAUREL_TOKEN_SECRET")
+        for part in ("progress_service", "leaderboard_service", "envoy", "redis")
+    }
+
+    assert told == {
+        "progress_service": secret,
+        "leaderboard_service": secret,
+        "envoy": None,
+        "redis": None,
+    }
+    assert stack.interrupt() == 0
+    stack.start_and_wait()
+    assert file.read_text().strip() == secret
+    assert stack.child("progress_service").environ()["LAUREL_TOKEN_SECRET"] == secret
+
+
 def test_it_keeps_its_data_and_leaves_no_process_behind(stack: RunningStack) -> None:
     put_user(stack, "kept-across-a-stop")
     family = stack.family()

@@ -1,12 +1,14 @@
 """StandingsService: boards and snapshots of PostgreSQL, and that both equal the ledger."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
-from shared.errors import InvalidInput, Unimplemented
+from shared.errors import InvalidInput
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.progress import Progress, level, refused
+
+Mode: TypeAlias = types_pb2.RankMode.ValueType
 
 
 async def put_user(progress: Progress, user_id: str, **fields: Any) -> None:
@@ -118,11 +120,18 @@ async def test_a_malformed_request_names_its_field(progress: Progress) -> None:
         (pb.ListStandingsRequest(around_user_id="a b"), "around_user_id"),
         (pb.ListStandingsRequest(user_id="a b"), "user_id"),
         (pb.ListStandingsRequest(around_user_id="a", page_token="x"), "around_user_id"),
+        (pb.ListStandingsRequest(also_boards=[board()] * 11), "also_boards"),
+        (
+            pb.ListStandingsRequest(also_boards=[board(), board(metric="a/b")]),
+            "also_boards[1].metric",
+        ),
+        (pb.ListStandingsRequest(rank_mode=4), "rank_mode"),  # type: ignore[arg-type]
     ):
         assert await violations(progress.standings.ListStandings(request)) == [field]
     for batch, field in (
         (pb.BatchGetStandingsRequest(user_ids=["a"] * 501), "user_ids"),
         (pb.BatchGetStandingsRequest(user_ids=["a", ""]), "user_ids[1]"),
+        (pb.BatchGetStandingsRequest(rank_mode=-1), "rank_mode"),  # type: ignore[arg-type]
     ):
         assert await violations(progress.standings.BatchGetStandings(batch)) == [field]
     day = pb.PeriodFloor(window=types_pb2.WINDOW_DAY, first_period="2026-11-20")
@@ -142,9 +151,67 @@ async def violations(call: Any) -> list[str]:
     return [violation.field for violation in errors[0].violations]
 
 
-async def test_other_rank_modes_are_not_offered_yet(progress: Progress) -> None:
-    for mode in (types_pb2.RANK_MODE_DENSE, types_pb2.RANK_MODE_ORDINAL):
-        async with refused(Unimplemented, "UNIMPLEMENTED"):
-            await progress.standings.ListStandings(pb.ListStandingsRequest(rank_mode=mode))
-        async with refused(Unimplemented, "UNIMPLEMENTED"):
-            await progress.standings.BatchGetStandings(pb.BatchGetStandingsRequest(rank_mode=mode))
+async def test_each_standing_also_has_its_scores_on_other_boards(progress: Progress) -> None:
+    await progress.put_users("ann", "bob", "eve", "joe")
+    await progress.put_course("c", level("l1"))
+    for user_id, amount in (("ann", 3), ("bob", 2), ("eve", 60), ("joe", 1)):
+        await progress.award(user_id, amount)
+    await progress.submit("bob", "l1")
+    solved = await progress.award("ann", 5, metric="problems_solved")
+    await progress.award("joe", 7, metric="problems_solved")
+    await progress.revoke(solved.entry_id)
+    await put_user(progress, "eve", hidden=True)
+    await progress.settled()
+    also = [
+        types_pb2.Board(metric="problems_solved"),
+        types_pb2.Board(metric="nothing"),
+        types_pb2.Board(course_id="c", window=types_pb2.WINDOW_YEAR),
+        types_pb2.Board(),
+        types_pb2.Board(metric="problems_solved"),
+    ]
+    expected = {
+        "bob": [0, 0, 50, 52, 0],
+        "ann": [0, 0, 0, 3, 0],
+        "joe": [7, 0, 0, 1, 7],
+    }
+    request = pb.ListStandingsRequest(page_size=2, user_id="joe", also_boards=also)
+    first = await progress.standings.ListStandings(request)
+    rest = await progress.standings.ListStandings(
+        pb.ListStandingsRequest(page_token=first.next_page_token, also_boards=also)
+    )
+    around = await progress.standings.ListStandings(
+        pb.ListStandingsRequest(around_user_id="ann", user_id="eve", also_boards=also)
+    )
+    for found in ([*first.standings, *rest.standings], around.standings):
+        assert [(one.user_id, list(one.also_scores)) for one in found] == [*expected.items()]
+    assert list(first.user_standing.also_scores) == expected["joe"]
+    assert not around.HasField("user_standing")
+
+
+async def test_a_page_token_is_of_one_rank_mode_and_unforgeable(progress: Progress) -> None:
+    await progress.put_users("ann", "bob")
+    for user_id in ("ann", "bob"):
+        await progress.award(user_id, 7)
+    await progress.settled()
+    modes = types_pb2.RankMode.values()[1:]
+
+    async def page(mode: Mode, token: str = "") -> pb.ListStandingsResponse:
+        request = pb.ListStandingsRequest(page_size=1, page_token=token, rank_mode=mode)
+        return await progress.standings.ListStandings(request)
+
+    tokens = {mode: (await page(mode)).next_page_token for mode in modes}
+    assert tokens[types_pb2.RANK_MODE_COMPETITION] == (
+        (await page(types_pb2.RANK_MODE_UNSPECIFIED)).next_page_token
+    )
+    for mode in modes:
+        for other, token in tokens.items():
+            if other == mode:
+                (second,) = (await page(mode, token)).standings
+                assert second.user_id == "bob"
+            else:
+                async with refused(InvalidInput, "INVALID_PAGE_TOKEN"):
+                    await page(mode, token)
+    token = tokens[modes[0]]
+    for forged in (token[:-1], token[1:], token.swapcase()):
+        async with refused(InvalidInput, "INVALID_PAGE_TOKEN"):
+            await page(modes[0], forged)

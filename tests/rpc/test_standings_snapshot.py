@@ -49,7 +49,8 @@ async def snapshot(
         board = message.board
         for one in message.standings:
             name = (board.metric, board.course_id, board.window, board.period)
-            assert one == pb.Standing(user_id=one.user_id, score=one.score)
+            assert one == pb.Standing(user_id=one.user_id, score=one.score, hidden=one.hidden)
+            assert not profiles or one.hidden == profiles[one.user_id].hidden
             assert one.user_id not in scores[name]
             scores[name][one.user_id] = one.score
     assert complete
@@ -85,6 +86,47 @@ async def test_a_snapshot_has_every_profile_first_and_hidden_users_with_their_sc
     call: Any = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=position))
     assert list((await call.read()).changes) == []
     call.cancel()
+
+
+async def test_a_snapshot_without_profiles_still_says_who_is_hidden(progress: Progress) -> None:
+    await put_user(progress, "ann", hidden=True)
+    await progress.put_users("bob")
+    for user_id in ("ann", "bob"):
+        await progress.award(user_id, 5)
+    await progress.settled()
+    request = pb.SnapshotStandingsRequest(boards=[types_pb2.Board()], without_profiles=True)
+    messages = [one async for one in progress.standings.SnapshotStandings(request)]
+    assert not any(one.profiles for one in messages)
+    found = [(s.user_id, s.score, s.hidden) for one in messages for s in one.standings]
+    assert sorted(found) == [("ann", 5, True), ("bob", 5, False)]
+    assert messages[-1].complete
+
+
+async def test_a_board_by_name_has_all_that_the_whole_snapshot_has_of_it(
+    progress: Progress,
+) -> None:
+    users = [f"u{n}" for n in range(12)]
+    for n, user_id in enumerate(users):
+        await put_user(progress, user_id, hidden=n % 3 == 0)
+        await progress.award(user_id, 5)
+    await progress.settled()
+    async with progress.sql() as sql:
+        # What only damage, or a revocation, makes of a score.
+        await sql.execute("UPDATE standings SET score = -score WHERE user_id IN ('u0', 'u1')")
+        await sql.execute("UPDATE standings SET score = 0 WHERE user_id IN ('u3', 'u4')")
+    _, whole, _ = await snapshot(progress)
+    for name in whole:
+        metric, course_id, window, period = name
+        board = types_pb2.Board(
+            metric=metric,
+            course_id=course_id,
+            window=types_pb2.Window.ValueType(window),
+            period=period,
+        )
+        _, scores, _ = await snapshot(progress, boards=[board, board])
+        assert scores == {name: whole[name]}
+        assert len(whole[name]) == 10
+        assert {whole[name][user_id] for user_id in ("u0", "u1")} == {-5}
 
 
 async def test_a_snapshot_holds_the_boards_and_periods_that_were_asked_for(

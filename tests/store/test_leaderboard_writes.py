@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from leaderboard_service.domain.answer import MAX_SCORE, Position
+from leaderboard_service.domain.answer import MAX_SCORE, Position, RankMode
 from leaderboard_service.domain.board import Floors
 from leaderboard_service.domain.fold import Fold
+from leaderboard_service.domain.question import RankAsk
 from leaderboard_service.store import keys
 from leaderboard_service.store.boards import (
     Advance,
@@ -16,7 +17,6 @@ from leaderboard_service.store.boards import (
     GenerationGone,
     Moved,
 )
-from leaderboard_service.store.reads import RankAsk
 from tests.leaderboard_damage import (
     lose_board,
     lose_everything,
@@ -38,6 +38,8 @@ from tests.leaderboard_store import (
     scores_fold,
     shown,
 )
+
+_RANK = RankAsk(XP, RankMode.COMPETITION, "b")
 
 
 async def _snapshot(stores: Stores) -> dict[str, object]:
@@ -209,7 +211,7 @@ async def test_a_board_that_has_lost_members_is_not_answered(
     async with open_stores(redis_url) as stores:
         await _fill(stores)
         await lose(stores)
-        (answer,) = await stores.reads.rank(stores.generation, [RankAsk(XP, "b")])
+        (answer,) = await stores.reads.rank(stores.generation, [_RANK])
         assert isinstance(answer, Broken)
 
 
@@ -221,7 +223,7 @@ async def test_a_generation_that_has_lost_its_meta_or_profiles_is_gone(
         await _fill(stores)
         await lose(stores)
         with pytest.raises(GenerationGone):
-            await stores.reads.rank(stores.generation, [RankAsk(XP, "b")])
+            await stores.reads.rank(stores.generation, [_RANK])
 
 
 async def test_raised_floors_drop_the_boards_before_them(redis_url: str) -> None:

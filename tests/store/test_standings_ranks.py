@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from itertools import count, groupby, pairwise
-from typing import NamedTuple
+from itertools import groupby, pairwise
+from typing import NamedTuple, TypeAlias
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +15,10 @@ from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.progress import Progress
+from tests.scored_board import put_scores
 
 # Ids in whose order bytes and letters differ, and prefixes of one another.
 USERS = ["A", "B", "Z", "_", "a", "aa", "a.b", "a-b", "a:b", "b", "Ab", "aB", "0", "9", "10"]
-_boards = count(1)
 
 # Anywhere, close together, and beside powers of two, where buckets end.
 SCORES = (
@@ -29,8 +30,15 @@ SCORES = (
         st.integers(-2, 2),
     )
 )
+COMPETITION, DENSE, ORDINAL = (
+    types_pb2.RANK_MODE_COMPETITION,
+    types_pb2.RANK_MODE_DENSE,
+    types_pb2.RANK_MODE_ORDINAL,
+)
+MODES = (COMPETITION, DENSE, ORDINAL)
+Mode: TypeAlias = types_pb2.RankMode.ValueType
 RELAXED = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=18, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -42,13 +50,14 @@ class Ranked(NamedTuple):
     score: int
 
 
-def ranked(scores: dict[str, int]) -> list[Ranked]:
-    """Competition ranks: equal scores share one, by user_id within it."""
+def ranked(scores: dict[str, int], mode: Mode = COMPETITION) -> list[Ranked]:
+    """By score, equal ones by user_id, numbered as the mode says."""
     best_first = sorted(scores.items(), key=lambda one: (-one[1], one[0].encode()))
     found: list[Ranked] = []
-    for score, tied in groupby(best_first, key=lambda one: one[1]):
-        rank = len(found) + 1
-        found += [Ranked(rank, user_id, score) for user_id, _ in tied]
+    for place, (score, tied) in enumerate(groupby(best_first, key=lambda one: one[1])):
+        first = {COMPETITION: len(found), DENSE: place}.get(mode)
+        for user_id, _ in tied:
+            found.append(Ranked(1 + (len(found) if first is None else first), user_id, score))
     return found
 
 
@@ -56,48 +65,42 @@ def seen(standings: Sequence[pb.Standing]) -> list[Ranked]:
     return [Ranked(one.rank, one.user_id, one.score) for one in standings]
 
 
-async def put_scores(progress: Progress, scores: dict[str, int]) -> types_pb2.Board:
-    """A board of its own with these scores, folded."""
-    board = types_pb2.Board(metric=f"m{next(_boards)}")
-    async with progress.sql() as sql:
-        await sql.execute(
-            """INSERT INTO unnumbered_changes (kind, user_id, entry_id, metric, amount, source,
-                                               course_id, occurred_time, occurred_date, windows)
-               SELECT 1, user_id, nextval('entry_ids'), $1, amount, 'test', '', now(),
-                      '2026-11-20', 2
-               FROM unnest($2::text[], $3::bigint[]) t (user_id, amount)""",
-            board.metric,
-            [*scores],
-            [*scores.values()],
+class Reader(NamedTuple):
+    """Reads one board in one rank mode."""
+
+    progress: Progress
+    board: types_pb2.Board
+    mode: Mode = COMPETITION
+
+    async def page(self, size: int, token: str = "") -> pb.ListStandingsResponse:
+        return await self.progress.standings.ListStandings(
+            pb.ListStandingsRequest(
+                board=self.board, page_size=size, page_token=token, rank_mode=self.mode
+            )
         )
-    progress.app.sequencer.wake()
-    await progress.settled()
-    return board
+
+    async def around(self, user_id: str, size: int) -> pb.ListStandingsResponse:
+        return await self.progress.standings.ListStandings(
+            pb.ListStandingsRequest(
+                board=self.board,
+                page_size=size,
+                around_user_id=user_id,
+                user_id=user_id,
+                rank_mode=self.mode,
+            )
+        )
+
+    async def batch(self, user_ids: Sequence[str]) -> pb.BatchGetStandingsResponse:
+        return await self.progress.standings.BatchGetStandings(
+            pb.BatchGetStandingsRequest(board=self.board, user_ids=user_ids, rank_mode=self.mode)
+        )
 
 
-async def page(
-    progress: Progress, board: types_pb2.Board, size: int, token: str = ""
-) -> pb.ListStandingsResponse:
-    return await progress.standings.ListStandings(
-        pb.ListStandingsRequest(board=board, page_size=size, page_token=token)
-    )
-
-
-async def around(
-    progress: Progress, board: types_pb2.Board, user_id: str, size: int
-) -> pb.ListStandingsResponse:
-    return await progress.standings.ListStandings(
-        pb.ListStandingsRequest(board=board, page_size=size, around_user_id=user_id)
-    )
-
-
-async def check_pages(
-    progress: Progress, board: types_pb2.Board, expected: list[Ranked], size: int
-) -> None:
+async def check_pages(reader: Reader, expected: list[Ranked], size: int) -> None:
     found: list[Ranked] = []
     token = ""
     while len(found) < len(expected):
-        response = await page(progress, board, size, token)
+        response = await reader.page(size, token)
         assert response.total_users == len(expected)
         assert len(response.standings) == min(size, len(expected) - len(found))
         found += seen(response.standings)
@@ -106,44 +109,81 @@ async def check_pages(
     assert token == ""
 
 
-async def check_around(
-    progress: Progress, board: types_pb2.Board, expected: list[Ranked], size: int
-) -> None:
+async def check_around(reader: Reader, expected: list[Ranked], size: int) -> None:
     for place, one in enumerate(expected):
         start = max(0, min(place - size // 2, len(expected) - size))
-        response = await around(progress, board, one.user_id, size)
+        response = await reader.around(one.user_id, size)
         assert seen(response.standings) == expected[start : start + size]
-        rest = await page(progress, board, 500, response.next_page_token)
+        assert seen([response.user_standing]) == [one]
+        rest = await reader.page(500, response.next_page_token)
         if response.next_page_token:
             assert seen(rest.standings) == expected[start + size :] != []
         else:
             assert start + size >= len(expected)
 
 
-async def check_batch(progress: Progress, board: types_pb2.Board, expected: list[Ranked]) -> None:
-    asked = [*USERS, "nobody", USERS[0]]
-    response = await progress.standings.BatchGetStandings(
-        pb.BatchGetStandingsRequest(board=board, user_ids=asked)
-    )
+async def check_batch(reader: Reader, expected: list[Ranked]) -> None:
+    response = await reader.batch([*USERS, "nobody", USERS[0]])
     assert response.total_users == len(expected)
     assert seen(response.standings) == expected
     for one in response.standings:
         assert one.users_below == sum(other.score < one.score for other in expected)
         better = [other.score for other in expected if other.score > one.score]
         assert one.score_to_next_rank == (min(better) - one.score if better else 0)
+    for few in (expected[::3], expected[-1:]):
+        response = await reader.batch([one.user_id for one in few])
+        assert seen(response.standings) == few
 
 
 @RELAXED
-@given(st.dictionaries(st.sampled_from(USERS), SCORES, min_size=1), st.integers(1, 6))
+@given(
+    st.dictionaries(st.sampled_from(USERS), SCORES, min_size=1),
+    st.integers(1, 6),
+    st.sampled_from(MODES),
+)
 async def test_every_way_to_read_a_board_equals_sorting_its_scores(
-    progress: Progress, scores: dict[str, int], size: int
+    progress: Progress, scores: dict[str, int], size: int, mode: Mode
 ) -> None:
     await progress.put_users(*USERS)
-    board = await put_scores(progress, scores)
-    expected = ranked(scores)
-    await check_pages(progress, board, expected, size)
-    await check_around(progress, board, expected, size)
-    await check_batch(progress, board, expected)
+    reader = Reader(progress, await put_scores(progress, scores), mode)
+    expected = ranked(scores, mode)
+    await check_pages(reader, expected, size)
+    await check_around(reader, expected, size)
+    await check_batch(reader, expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "numbers"),
+    [(COMPETITION, [1, 1, 3, 3, 5]), (DENSE, [1, 1, 2, 2, 3]), (ORDINAL, [1, 2, 3, 4, 5])],
+)
+@pytest.mark.parametrize("factor", [1, 10], ids=["few points", "many points"])
+async def test_ties_are_numbered_as_the_mode_says_across_pages(
+    progress: Progress, mode: Mode, numbers: list[int], factor: int
+) -> None:
+    users = ["a", "b", "c", "d", "e"]
+    await progress.put_users(*users)
+    points = [one * factor for one in (50, 50, 30, 30, 10)]
+    scores = dict(zip(users, points, strict=True))
+    reader = Reader(progress, await put_scores(progress, scores), mode)
+    first = await reader.page(3)
+    second = await reader.page(3, first.next_page_token)
+    assert [one.rank for one in first.standings] == numbers[:3]
+    assert [one.rank for one in second.standings] == numbers[3:]
+    for user_id, rank in zip(users, numbers, strict=True):
+        assert [one.rank for one in (await reader.batch([user_id])).standings] == [rank]
+
+
+async def test_a_hidden_user_is_counted_in_no_mode(progress: Progress) -> None:
+    await progress.put_users("a", "b", "c")
+    for points in (5, 500):
+        board = await put_scores(progress, {"a": points, "b": points - 1, "c": points - 2})
+        for hidden, numbers in ((True, [1, 2]), (False, [1, 2, 3])):
+            user = catalog.User(user_id="a", hidden=hidden)
+            await progress.catalog.PutUser(catalog.PutUserRequest(user=user))
+            await progress.settled()
+            for mode in MODES:
+                found = await Reader(progress, board, mode).batch(["a", "b", "c"])
+                assert [one.rank for one in found.standings] == numbers
 
 
 async def above(sql: asyncpg.Connection, score: int) -> tuple[int, int]:
@@ -238,7 +278,7 @@ async def test_writes_while_a_board_is_read_never_show_in_part(progress: Progres
     writing = asyncio.create_task(write())
     sums: list[int] = []
     while not writing.done():
-        response = await page(progress, types_pb2.Board(), 50)
+        response = await Reader(progress, types_pb2.Board()).page(50)
         found = seen(response.standings)
         assert found == ranked({one.user_id: one.score for one in found})
         # Eight profiles and then one change for each point.

@@ -4,20 +4,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Container, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shared.errors import LaurelError
-from shared.gen.laurel.leaderboard.v1 import (
-    admin_pb2 as leaderboard_admin,
-)
-from shared.gen.laurel.leaderboard.v1 import (
-    admin_pb2_grpc as leaderboard_admin_grpc,
-)
-from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2, leaderboard_pb2_grpc
 from shared.gen.laurel.progress.v1 import admin_pb2 as progress_admin
 from shared.gen.laurel.progress.v1 import admin_pb2_grpc as progress_admin_grpc
 from shared.gen.laurel.types.v1 import types_pb2
@@ -136,85 +129,24 @@ class ImportPeer(progress_admin_grpc.ProgressAdminServiceServicer):
         return progress_admin.GetStatusResponse(head=head, users=3, version="0.1.0")
 
 
-class BoardPeer(leaderboard_pb2_grpc.LeaderboardServiceServicer):
-    """Answers every board with the same entries, or with an error; remembers the requests."""
-
-    def __init__(
-        self,
-        entries: list[leaderboard_pb2.Entry] | None = None,
-        *,
-        failure: LaurelError | None = None,
-        raw_failure: grpc.StatusCode | None = None,
-    ) -> None:
-        self.entries = entries or []
-        self.failure = failure
-        self.raw_failure = raw_failure
-        self.requests: list[Any] = []
-
-    async def _asked(self, request: Any, context: Any) -> leaderboard_pb2.BoardState:
-        self.requests.append(request)
-        if self.failure is not None:
-            await abort_with(context, self.failure)
-        if self.raw_failure is not None:
-            await context.abort(self.raw_failure, "from a proxy")
-        return leaderboard_pb2.BoardState(
-            board=request.board,
-            total_users=len(self.entries),
-            source=leaderboard_pb2.SOURCE_REDIS,
-            position=types_pb2.Position(epoch="e", sequence=1234),
-        )
-
-    async def GetTop(
-        self, request: leaderboard_pb2.GetTopRequest, context: Any
-    ) -> leaderboard_pb2.GetTopResponse:
-        state = await self._asked(request, context)
-        mine = [entry for entry in self.entries if entry.user_id == request.user_id]
-        return leaderboard_pb2.GetTopResponse(
-            entries=self.entries[: request.page_size],
-            user_entry=mine[0] if mine else None,
-            state=state,
-        )
-
-    async def GetRank(
-        self, request: leaderboard_pb2.GetRankRequest, context: Any
-    ) -> leaderboard_pb2.GetRankResponse:
-        state = await self._asked(request, context)
-        mine = [entry for entry in self.entries if entry.user_id == request.user_id]
-        if not mine:
-            return leaderboard_pb2.GetRankResponse(state=state)
-        return leaderboard_pb2.GetRankResponse(
-            entry=mine[0], percentile=66.7, score_to_next_rank=20, state=state
-        )
+Register: TypeAlias = Callable[[aio.Server], None]
 
 
-class HangingPeer(leaderboard_pb2_grpc.LeaderboardServiceServicer):
-    """Never answers; `asked` is set when it could have."""
+def progress_admin_service() -> Register:
+    """Health, and an import peer that tells its status."""
 
-    def __init__(self) -> None:
-        self.asked = threading.Event()
+    def add(server: aio.Server) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(Health(), server)
+        progress_admin_grpc.add_ProgressAdminServiceServicer_to_server(ImportPeer(), server)
 
-    async def GetTop(
-        self, request: leaderboard_pb2.GetTopRequest, context: Any
-    ) -> leaderboard_pb2.GetTopResponse:
-        self.asked.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-
-class LeaderboardAdminPeer(leaderboard_admin_grpc.LeaderboardAdminServiceServicer):
-    """Says that it is live."""
-
-    async def GetStatus(
-        self, request: leaderboard_admin.GetStatusRequest, context: Any
-    ) -> leaderboard_admin.GetStatusResponse:
-        return leaderboard_admin.GetStatusResponse(
-            state=leaderboard_admin.GetStatusResponse.STATE_LIVE, head_sequence=12
-        )
+    return add
 
 
 @contextmanager
-def serving(*register: Callable[[aio.Server], None]) -> Iterator[str]:
-    """A server on a free port of loopback, in a thread of its own; yields its address."""
+def serving(*register: Register, port: int = 0) -> Iterator[str]:
+    """A server on a port of loopback, a free one if it is 0, in a thread of its own; yields its
+    address.
+    """
     started, address = threading.Event(), [""]
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
@@ -223,11 +155,16 @@ def serving(*register: Callable[[aio.Server], None]) -> Iterator[str]:
         server = aio.server()
         for add in register:
             add(server)
-        address[0] = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        address[0] = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
         await server.start()
         started.set()
         await stop.wait()
         await server.stop(None)
+        # Calls that hang end with the server, while their loop still runs.
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()

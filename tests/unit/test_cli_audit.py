@@ -203,7 +203,7 @@ def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch, command: s
         async def _answer(self, request: Any, context: aio.ServicerContext[Any, Any]) -> None:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr("shared.cli.user_stream.SILENCE_S", 0.2)
+    monkeypatch.setattr("shared.cli.answer_stream.SILENCE_S", 0.2)
     result = _run(monkeypatch, Silent([]), command)
     assert result.exit_code == 1
     assert "answered nothing for" in result.stderr

@@ -1,8 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +13,9 @@ from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import (
     add_LeaderboardServiceServicer_to_server,
 )
 from shared.gen.laurel.types.v1 import types_pb2
-from tests.unit.cli_peer import BoardPeer, HangingPeer, serving
+from tests.unit.cli_board_peer import NEXT_PAGE, BoardPeer, HangingPeer
+from tests.unit.cli_peer import serving
+from tests.unit.cli_process import command, interrupt
 
 ENTRIES = [
     Entry(rank=1, user_id="ada", display_name="Ada", score=1_234_567),
@@ -145,26 +143,64 @@ def test_a_service_that_hangs_is_given_up_at_the_deadline(
     )
 
 
-@pytest.fixture
-def listens_to_ctrl_c() -> Iterator[None]:
-    """What a shell starts in the background ignores SIGINT, and so would its children."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_exits_130_without_a_traceback() -> None:
     peer = HangingPeer()
-    with serving(lambda server: add_LeaderboardServiceServicer_to_server(peer, server)) as address:
-        environment = {**os.environ, "LAUREL_LEADERBOARD_ADDRESS": address}
-        command = [sys.executable, "-c", "from shared.cli.main import app; app()", "top"]
-        with subprocess.Popen(
-            command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert peer.asked.wait(20)
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=10)
+    with (
+        serving(lambda server: add_LeaderboardServiceServicer_to_server(peer, server)) as address,
+        command("top", environment={"LAUREL_LEADERBOARD_ADDRESS": address}) as process,
+    ):
+        assert peer.asked.wait(20)
+        stdout, stderr = interrupt(process)
     assert process.returncode == 130
     assert stdout == ""
     assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("word", ["competition", "dense", "ordinal", "Dense"])
+def test_every_rank_mode_has_its_word(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    with _boards(monkeypatch, BoardPeer(ENTRIES)) as peer:
+        top = CliRunner().invoke(app, ["top", "--mode", word])
+        rank = CliRunner().invoke(app, ["rank", "eve", "--mode", word])
+    assert (top.exit_code, rank.exit_code) == (0, 0)
+    asked = {types_pb2.RankMode.Name(request.rank_mode) for request in peer.requests}
+    assert asked == {f"RANK_MODE_{word.upper()}"}
+    for result in (top, rank):
+        unusual = word != "competition"
+        assert (f"all time · {word.lower()} ranks · 3 users" in result.stdout) == unusual
+
+
+def test_without_a_mode_ranks_are_competition_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _boards(monkeypatch, BoardPeer(ENTRIES)) as peer:
+        CliRunner().invoke(app, ["top"])
+        CliRunner().invoke(app, ["rank", "eve"])
+    assert {request.rank_mode for request in peer.requests} == {types_pb2.RANK_MODE_COMPETITION}
+
+
+def test_scores_in_other_windows_stand_beside_each_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [
+        Entry(rank=1, user_id="ada", score=90, also_scores=[1_040, 7]),
+        Entry(rank=2, user_id="eve", score=80, also_scores=[2_050, 0]),
+    ]
+    args = ["top", "--window", "week", "--also", "month", "--also", "all-time", "--user", "eve"]
+    with _boards(monkeypatch, BoardPeer(entries)) as peer:
+        result = CliRunner().invoke(app, args)
+    assert list(peer.requests[0].also_windows) == [
+        types_pb2.WINDOW_MONTH,
+        types_pb2.WINDOW_ALL_TIME,
+    ]
+    cells = [line.split() for line in result.stdout.splitlines()]
+    assert cells[2][:11] == ["┃", "rank", "┃", "user", "┃", "name", "┃", "score", "┃", "month", "┃"]
+    assert ["│", "1", "│", "ada", "│", "│", "90", "│", "1,040", "│", "7", "│"] in cells
+    eve = ["│", "2", "│", "eve", "│", "│", "80", "│", "2,050", "│", "0", "│"]
+    assert cells.count(eve) == 2
+
+
+def test_the_next_page_is_asked_for_with_the_token_that_the_page_before_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with _boards(monkeypatch, BoardPeer(ENTRIES)) as peer:
+        first = CliRunner().invoke(app, ["top", "--limit", "2"])
+        assert f"next page: --after {NEXT_PAGE}" in first.stdout.splitlines()
+        second = CliRunner().invoke(app, ["top", "--limit", "3", "--after", NEXT_PAGE])
+    assert [request.page_token for request in peer.requests] == ["", NEXT_PAGE]
+    assert "next page" not in second.stdout

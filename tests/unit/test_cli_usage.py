@@ -27,8 +27,36 @@ def test_the_version_is_that_of_the_package(args: list[str]) -> None:
 def test_help_names_every_command() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("up", "import", "top", "rank", "status", "version"):
-        assert command in result.stdout
+    commands = {line.strip("│ ").split(" ")[0] for line in result.stdout.splitlines()}
+    assert commands >= {
+        "backfill",
+        "import",
+        "rank",
+        "rebuild",
+        "status",
+        "top",
+        "up",
+        "verify",
+        "verify-boards",
+        "version",
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("top", {"--metric", "--course", "--window", "--period", "--mode", "--limit"}),
+        ("top", {"--after", "--user", "--also", "--json"}),
+        ("rank", {"--metric", "--course", "--window", "--period", "--mode", "--json"}),
+        ("rebuild", {"--json"}),
+        ("verify-boards", {"--metric", "--course", "--window", "--period", "--repair", "--json"}),
+        ("status", {"--watch", "--json"}),
+    ],
+)
+def test_the_help_of_a_command_names_its_options(command: str, options: set[str]) -> None:
+    result = CliRunner().invoke(app, [command, "--help"], env={"NO_COLOR": "1"})
+    assert result.exit_code == 0
+    assert options <= set(result.stdout.split())
 
 
 def test_up_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +79,11 @@ def test_up_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPat
         ["top", "--limit", "0"],
         ["top", "--limit", "501"],
         ["top", "--limit", "many"],
+        ["top", "--mode", "sparse"],
+        ["top", "--also", "decade"],
+        ["rank", "ada", "--mode", "sparse"],
+        ["rebuild", "xp"],
+        ["verify-boards", "--window", "decade"],
         ["import", "moodle", "."],
         ["import", "oulad"],
         ["import", "oulad", "/no/such/folder"],
@@ -65,7 +98,10 @@ def test_wrong_usage_exits_2_and_prints_nothing_on_stdout(args: list[str]) -> No
     assert result.stderr
 
 
-@pytest.mark.parametrize("args", [["top"], ["rank", "ada"], ["status"]])
+@pytest.mark.parametrize(
+    "args",
+    [["top"], ["rank", "ada"], ["rebuild"], ["verify-boards"], ["status"], ["status", "--watch"]],
+)
 def test_a_bad_setting_is_one_line_and_exits_2(
     monkeypatch: pytest.MonkeyPatch, args: list[str]
 ) -> None:
@@ -82,6 +118,8 @@ def test_a_bad_setting_is_one_line_and_exits_2(
         (["top"], "LeaderboardService"),
         (["top", "--json"], "LeaderboardService"),
         (["rank", "ada"], "LeaderboardService"),
+        (["rebuild"], "LeaderboardService"),
+        (["verify-boards"], "LeaderboardService"),
         (["import", "oulad", "{folder}"], "ProgressService"),
     ],
 )

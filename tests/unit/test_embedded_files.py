@@ -13,6 +13,7 @@ from shared.embedded.folders import SOCKET_PATH_LIMIT, FolderLock, socket_folder
 from shared.embedded.logfile import LogFile
 from shared.embedded.logwatch import LogWatch
 from shared.embedded.ports import check_ports
+from shared.embedded.secret_file import kept_secret
 from shared.embedded.settings import EmbeddedSettings
 
 
@@ -43,6 +44,16 @@ def test_only_the_owner_reads_a_log(tmp_path: Path) -> None:
     append(log, "x")
 
     assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
+
+
+def test_a_secret_is_made_once_and_only_the_owner_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    secret = kept_secret(path)
+
+    assert len(secret) == 64
+    assert kept_secret(path) == secret != kept_secret(tmp_path / "another")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "another", path]
 
 
 def test_only_what_was_written_since_the_last_start_is_the_reason_of_an_end(

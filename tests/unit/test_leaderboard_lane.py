@@ -11,7 +11,8 @@ from leaderboard_service.domain.board import BoardNames, Floors
 from leaderboard_service.domain.epochs import Epochs
 from leaderboard_service.domain.fold import HIDE_WEIGHT, Fold, Profile
 from leaderboard_service.lane import Lane, NotReadable, Overdue
-from leaderboard_service.store.reads import NotKept, Outcome
+from leaderboard_service.store.reading import NotKept
+from leaderboard_service.store.reads import Outcome
 from leaderboard_service.trouble import Trouble
 
 
@@ -35,7 +36,7 @@ async def _until_read(reads: Reads) -> None:
 
 async def test_who_waits_too_long_for_a_turn_is_told() -> None:
     reads = Reads()
-    lane: Lane[int] = Lane(reads.read, lambda _: 1000, patience_s=0.05)
+    lane: Lane[int] = Lane(reads.read, lambda _ask, _shared: 1000, patience_s=0.05)
     running = asyncio.create_task(lane.run())
     first = asyncio.create_task(lane.ask(1))
     await _until_read(reads)
@@ -53,7 +54,7 @@ async def test_who_waits_too_long_for_a_turn_is_told() -> None:
 
 async def test_nobody_goes_on_waiting_once_the_lane_is_abandoned() -> None:
     reads = Reads()
-    lane: Lane[int] = Lane(reads.read, lambda _: 1000, patience_s=60)
+    lane: Lane[int] = Lane(reads.read, lambda _ask, _shared: 1000, patience_s=60)
     running = asyncio.create_task(lane.run())
     first = asyncio.create_task(lane.ask(1))
     await _until_read(reads)
@@ -70,7 +71,7 @@ async def test_nobody_goes_on_waiting_once_the_lane_is_abandoned() -> None:
 
 async def test_what_nobody_waits_for_any_more_is_not_read() -> None:
     reads = Reads()
-    lane: Lane[int] = Lane(reads.read, lambda _: 1000, patience_s=60)
+    lane: Lane[int] = Lane(reads.read, lambda _ask, _shared: 1000, patience_s=60)
     running = asyncio.create_task(lane.run())
     first = asyncio.create_task(lane.ask(1))
     await _until_read(reads)

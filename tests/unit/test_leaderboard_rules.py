@@ -1,7 +1,5 @@
-"""What boards are made of: names, floors, folds, page tokens, request rules. No I/O."""
+"""What boards are made of: names, floors, folds, request rules. No I/O."""
 
-import base64
-import json
 from datetime import date
 
 import pytest
@@ -17,9 +15,7 @@ from leaderboard_service.domain.board import (
     parse_board_name,
 )
 from leaderboard_service.domain.fold import Fold, Profile
-from shared import page_token
 from shared.errors import InvalidInput, Unimplemented
-from shared.page_token import PageToken
 from shared.periods import Window, period_of
 
 TODAY = date(2026, 11, 20)
@@ -79,47 +75,6 @@ def test_a_credit_does_not_count_on_boards_that_it_excludes() -> None:
         excluded=frozenset({"xp//year/2026"}),
     )
     assert fold.boards == {"xp//all_time/": {"a": -5}}
-
-
-@given(epoch=st.just("") | IDS, score=st.integers(1, 2**53 - 1), user=IDS)
-def test_a_page_token_says_after_whom_to_go_on(epoch: str, score: int, user: str) -> None:
-    token = page_token.encode("xp//all_time/", 1, PageToken(epoch, score, user))
-    assert page_token.decode(token, "xp//all_time/", 1) == PageToken(epoch, score, user)
-
-
-def _forged(*parts: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
-
-
-@pytest.mark.parametrize(
-    "token",
-    [
-        "x",
-        "%%%%",
-        "ö",
-        "AAAA",
-        "W" * 5000,
-        _forged(),
-        _forged(1, "xp//all_time/", 1, 5, "a"),
-        _forged(1, "xp//all_time/", 1, "e", 5, "a"),
-        _forged(2, "xp//year/2026", 1, "e", 5, "a"),
-        _forged(2, "xp//all_time/", 2, "e", 5, "a"),
-        _forged(2, "xp//all_time/", 1, 7, 5, "a"),
-        _forged(2, "xp//all_time/", 1, "e/f", 5, "a"),
-        _forged(2, "xp//all_time/", 1, "e" * 65, 5, "a"),
-        _forged(2, "xp//all_time/", 1, "e", 0, "a"),
-        _forged(2, "xp//all_time/", 1, "e", 5.5, "a"),
-        _forged(2, "xp//all_time/", 1, "e", True, "a"),
-        _forged(2, "xp//all_time/", 1, "e", 2**53, "a"),
-        _forged(2, "xp//all_time/", 1, "e", 5, "a/b"),
-        _forged(2, "xp//all_time/", 1, "e", 5, ["a"]),
-        _forged(2, "xp//all_time/", 1, "e", 5, "a", "b"),
-    ],
-)
-def test_any_other_page_token_is_invalid(token: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        page_token.decode(token, "xp//all_time/", 1)
-    assert caught.value.reason == "INVALID_PAGE_TOKEN"
 
 
 def test_an_empty_board_is_xp_of_all_time() -> None:

@@ -1,9 +1,11 @@
 """Settings from the environment: a bad one is one clear line and exit status 2."""
 
 import pytest
+from pydantic import SecretStr, ValidationError
 
 from progress_service.settings import ProgressSettings
 from shared.settings import CommonSettings
+from tests.signing import SECRET
 
 URL = "postgresql://laurel:secret@db.example:5432/laurel"
 
@@ -13,6 +15,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ProgressSettings.model_fields:
         monkeypatch.delenv(f"LAUREL_{name.upper()}", raising=False)
     monkeypatch.setenv("LAUREL_POSTGRES_URL", URL)
+    monkeypatch.setenv("LAUREL_TOKEN_SECRET", SECRET)
 
 
 def test_unset_settings_have_their_documented_defaults() -> None:
@@ -74,6 +77,8 @@ def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch: pytest.Monkey
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
         ("DRAIN_SECONDS", "-1"),
+        ("TOKEN_SECRET", ""),
+        ("TOKEN_SECRET", "secret" * 5),
         ("POSTGRES_URL", ""),
         ("POSTGRES_URL", "mysql://laurel:secret@db.example/laurel"),
         ("POSTGRES_URL", "postgresql://laurel:secret@db.example:port/laurel"),
@@ -99,15 +104,26 @@ def test_a_bad_setting_is_one_line_that_names_it_and_tells_no_secret(
     assert "secret" not in line
 
 
+@pytest.mark.parametrize("name", ["POSTGRES_URL", "TOKEN_SECRET"])
 def test_a_missing_setting_must_be_set(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv("LAUREL_POSTGRES_URL")
+    monkeypatch.delenv(f"LAUREL_{name}")
     with pytest.raises(SystemExit) as caught:
         ProgressSettings.load()
     assert caught.value.code == 2
-    assert capsys.readouterr().err == "laurel: bad setting LAUREL_POSTGRES_URL: must be set\n"
+    assert capsys.readouterr().err == f"laurel: bad setting LAUREL_{name}: must be set\n"
 
 
-def test_the_password_is_not_in_the_settings_text() -> None:
-    assert "secret" not in repr(ProgressSettings.load())
+def test_no_secret_is_in_the_settings_text() -> None:
+    settings = ProgressSettings.load()
+    for text in (repr(settings), str(settings), settings.model_dump_json()):
+        assert SECRET not in text
+    assert "secret" not in repr(settings).replace("token_secret", "")
+
+
+def test_no_secret_is_in_the_error_about_a_setting() -> None:
+    secret = SecretStr("secret" * 5)
+    with pytest.raises(ValidationError) as caught:
+        ProgressSettings(token_secret=secret, postgres_url="mysql://laurel:secret@x/y")
+    assert "secret" not in str(caught.value).replace("token_secret", "")
