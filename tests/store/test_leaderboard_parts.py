@@ -160,7 +160,8 @@ async def test_a_part_that_is_behind_is_brought_to_the_others_first(redis_url: s
         await _some_changes(world)
         await dump.restore()
         await world.restart()
-        assert world.applier.meta.bound == world.peer.position.sequence
+        apart = world.applier.meta
+        assert apart.bound == world.peer.position.sequence
         await _some_changes(world, follow=False)
         await world.follow()
         assert world.applier.meta.bound is None
