@@ -1,20 +1,13 @@
 """Applies messages of the history to one generation, in order, each change once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from leaderboard_service import metrics
+from leaderboard_service.changes import UnknownChange, add_change
 from leaderboard_service.domain.answer import Position
-from leaderboard_service.domain.board import BoardNames, board_name
-from leaderboard_service.domain.fold import (
-    Correction,
-    Erasure,
-    Fold,
-    Lone,
-    Profile,
-    Reset,
-    Step,
-)
+from leaderboard_service.domain.board import BoardNames
+from leaderboard_service.domain.fold import Fold, Step
 from leaderboard_service.store.boards import (
     Advance,
     BoardWriter,
@@ -24,9 +17,7 @@ from leaderboard_service.store.boards import (
 )
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
-from shared.gen.laurel.progress.v1.progress_pb2 import Change, WatchXpDeltasResponse, XpDelta
-from shared.gen.laurel.types.v1 import types_pb2
-from shared.periods import Window
+from shared.gen.laurel.progress.v1.progress_pb2 import Change, WatchXpDeltasResponse
 
 
 @dataclass(frozen=True)
@@ -36,10 +27,8 @@ class Target:
     writer: BoardWriter
     generations: Generations
     max_scores: int
-
-
-class UnknownChange(Exception):
-    """A kind of change that this version does not know: skipping it would make boards wrong."""
+    touched: Callable[[Step | None], None] = lambda _: None
+    """Called with each step once it is in all parts; with None when anything may have changed."""
 
 
 class Gap(Exception):
@@ -61,6 +50,7 @@ class Applier:
         self.meta = meta
         self._writer = target.writer
         self._max_scores = target.max_scores
+        self._touched = target.touched
         self._names = BoardNames(meta.floors)
 
     async def take(self, message: WatchXpDeltasResponse) -> None:
@@ -79,6 +69,7 @@ class Applier:
                 continue
             metrics.BATCHES.inc()
             metrics.CHANGES.inc(end - start)
+            self._touched(step)
             done = end
         if not changes:
             await self._confirm(message)
@@ -90,7 +81,21 @@ class Applier:
         index = max(done, self.meta.position.sequence + 1 - changes[0].sequence)
         if index < len(changes) and changes[index].sequence != self.meta.position.sequence + 1:
             raise Gap(f"{changes[index].sequence} after {self.meta.position.sequence}")
+        if index > done:
+            self._tell_of(changes[done:index])
         return index
+
+    def _tell_of(self, changes: Sequence[Change]) -> None:
+        """Tells of what another process has applied, which may know more kinds of changes."""
+        fold = Fold(self._names)
+        try:
+            for change in changes:
+                lone = add_change(fold, change)
+                if lone is not None:
+                    self._touched(lone)
+        except UnknownChange:
+            self._touched(None)
+        self._touched(fold)
 
     def _step(self, changes: Sequence[Change], start: int) -> tuple[Step, int]:
         """As many changes from `start` on as make one step, and the index after them: up to the
@@ -103,7 +108,7 @@ class Applier:
             end = min(end, start + bound - self.meta.position.sequence)
         index = start
         while index < end and fold.weight < self._max_scores:
-            lone = _add(fold, changes[index])
+            lone = add_change(fold, changes[index])
             if lone is not None:
                 return (lone, index + 1) if index == start else (fold, index)
             index += 1
@@ -157,48 +162,3 @@ def _advance(message: WatchXpDeltasResponse, done: int) -> Advance:
     newest = last.sequence >= message.head_sequence
     confirmed_us = max(numbered_us, message.send_time.ToMicroseconds()) if newest else numbered_us
     return Advance(Position(message.through.epoch, last.sequence), numbered_us, confirmed_us)
-
-
-def _add(fold: Fold, change: Change) -> Lone | None:
-    """Adds the change to the fold; the answer is what it does, when it stands alone instead.
-
-    Raises UnknownChange.
-    """
-    match change.WhichOneof("kind"):
-        case "xp_delta":
-            delta = change.xp_delta
-            fold.credit(
-                delta.user_id,
-                delta.amount,
-                metric=delta.metric,
-                course_id=delta.course_id,
-                day=delta.occurred_date,
-                windows=tuple(delta.windows),
-                excluded=_excluded(delta) if delta.excluded_boards else frozenset(),
-            )
-        case "profile_change":
-            profile = change.profile_change
-            fold.profile(
-                profile.user_id,
-                Profile(profile.display_name, profile.avatar_url, profile.hidden),
-            )
-        case "redaction":
-            pass
-        case "user_erasure":
-            return Erasure(change.user_erasure.user_id)
-        case "window_reset":
-            return Reset(_name(change.window_reset.board))
-        case "standing_correction":
-            correction = change.standing_correction
-            return Correction(_name(correction.board), correction.user_id, correction.score)
-        case kind:
-            raise UnknownChange(f"change {change.sequence} is of kind {kind}")
-    return None
-
-
-def _excluded(delta: XpDelta) -> frozenset[str]:
-    return frozenset(map(_name, delta.excluded_boards))
-
-
-def _name(board: types_pb2.Board) -> str:
-    return board_name(board.metric, board.course_id, Window(board.window), board.period)

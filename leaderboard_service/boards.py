@@ -1,15 +1,16 @@
 """Answers about boards: from Redis where it can, else from PostgreSQL."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
 from leaderboard_service import metrics
 from leaderboard_service.breaker import RedisBreaker
-from leaderboard_service.domain.answer import After, ListAnswer, RankAnswer, Source, TopAnswer
-from leaderboard_service.domain.board import Board
+from leaderboard_service.domain.answer import ListAnswer, Position, RankAnswer, Source, TopAnswer
 from leaderboard_service.domain.epochs import Epochs
+from leaderboard_service.domain.question import AroundAsk, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.fallback import Fallback, Remaining
 from leaderboard_service.lane import NotReadable, Overdue
 from leaderboard_service.reader import BoardReader
@@ -17,7 +18,8 @@ from leaderboard_service.store.boards import Broken, GenerationGone
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
-from leaderboard_service.store.reads import NotKept
+from leaderboard_service.store.reading import NotKept, TooDeep, Uneven
+from shared.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +30,32 @@ class OtherEpoch(Exception):
     """The page to go on from is of an epoch that PostgreSQL must judge."""
 
 
+_REASONS: dict[type[Exception], str] = {
+    NotKept: "old period",
+    TooDeep: "dense",
+    Uneven: "parts differ",
+    OtherEpoch: "other epoch",
+    Overdue: "redis slow",
+}
+"""Why PostgreSQL is asked though the boards in Redis are whole."""
+_REFUSALS = tuple(_REASONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a caller asks of an answer besides: to come in time, and not to be older."""
+
+    remaining: Remaining
+    at_least: Position | None = None
+    """Where the write is that the answer is to include, in the present tenure."""
+
+
 class Boards:
     """What the RPCs ask.
 
-    Raises Unavailable (BOARDS_UNAVAILABLE) when neither store answers, ResourceExhausted when
-    too many reads are under way, DeadlineExceeded when the caller's time is up.
+    Raises Unavailable when neither store answers (BOARDS_UNAVAILABLE) or holds the write that is
+    needed (WRITE_NOT_VISIBLE), ResourceExhausted when too many reads are under way,
+    DeadlineExceeded when the caller's time is up.
     """
 
     def __init__(
@@ -53,70 +76,65 @@ class Boards:
             source: metrics.ANSWERS.labels(source.name.lower()) for source in self.answers
         }
 
-    async def rank(self, board: Board, user_id: str, remaining: Remaining) -> RankAnswer:
+    async def rank(self, ask: RankAsk, need: Need) -> RankAnswer:
         """Where one user stands."""
         return await self._answer(
-            lambda: self._reader.rank(board, user_id),
-            lambda: self._fallback.rank(board, user_id, remaining),
+            need,
+            lambda: self._reader.rank(ask),
+            lambda: self._fallback.rank(ask, need.remaining),
         )
 
-    async def top(
-        self,
-        board: Board,
-        size: int,
-        after: After | None,
-        user_id: str,
-        remaining: Remaining,
-    ) -> TopAnswer:
-        """A page, and the entry of `user_id` unless that is empty.
+    async def top(self, ask: TopAsk, need: Need) -> TopAnswer:
+        """A page, and the entry of one user besides, if one was asked for.
 
-        Raises InvalidInput (INVALID_PAGE_TOKEN) when `after` is of another history.
+        Raises InvalidInput (INVALID_PAGE_TOKEN) when `ask.after` is of another history.
         """
-        if after is None:
-            return await self._answer(
-                lambda: self._reader.top(board, size, None, user_id),
-                lambda: self._fallback.top(board, size, None, user_id, remaining),
-            )
         answer = await self._answer(
-            lambda: self._page_after(board, size, after, user_id),
-            lambda: self._fallback.top(board, size, after, user_id, remaining),
+            need,
+            lambda: self._page(ask),
+            lambda: self._fallback.top(ask, need.remaining),
         )
-        self._epochs.learn(answer.stamp.position.epoch, after.epoch)
+        if ask.after is not None:
+            self._epochs.learn(answer.stamp.position.epoch, ask.after.epoch)
         return answer
 
-    async def _page_after(self, board: Board, size: int, after: After, user_id: str) -> TopAnswer:
-        """Redis's page, if `after` is known to be of its history; OtherEpoch if it is not."""
-        answer = await self._reader.top(board, size, after, user_id)
-        if not self._epochs.same(answer.stamp.position.epoch, after.epoch):
+    async def _page(self, ask: TopAsk) -> TopAnswer:
+        """Redis's page, if what it comes after is known to be of its history, else OtherEpoch."""
+        answer = await self._reader.top(ask)
+        epoch = answer.stamp.position.epoch
+        if ask.after is not None and not self._epochs.same(epoch, ask.after.epoch):
             raise OtherEpoch
         return answer
 
-    async def around(
-        self, board: Board, user_id: str, count: int, remaining: Remaining
-    ) -> ListAnswer:
+    async def around(self, ask: AroundAsk, need: Need) -> ListAnswer:
         """The entries around one user; none when the user is not on the board."""
         return await self._answer(
-            lambda: self._reader.around(board, user_id, count),
-            lambda: self._fallback.around(board, user_id, count, remaining),
+            need,
+            lambda: self._reader.around(ask),
+            lambda: self._fallback.around(ask, need.remaining),
         )
 
-    async def batch(
-        self, board: Board, user_ids: tuple[str, ...], remaining: Remaining
-    ) -> ListAnswer:
+    async def batch(self, ask: BatchAsk, need: Need) -> ListAnswer:
         """The entries of these users, best first."""
         return await self._answer(
-            lambda: self._reader.batch(board, user_ids),
-            lambda: self._fallback.batch(board, user_ids, remaining),
+            need,
+            lambda: self._reader.batch(ask),
+            lambda: self._fallback.batch(ask, need.remaining),
         )
 
     async def _answer(
         self,
+        need: Need,
         from_redis: Callable[[], Awaitable[AnswerT]],
         from_postgresql: Callable[[], Awaitable[AnswerT]],
     ) -> AnswerT:
         answer = await self._from_redis(from_redis)
+        if answer is not None and not _reaches(answer.stamp.position, need.at_least):
+            metrics.FALLBACKS.labels("write not visible yet").inc()
+            answer = None
         if answer is None:
             answer = await from_postgresql()
+            _check_visible(answer, need.at_least)
         source = answer.stamp.source
         self.answers[source] += 1
         self._counters[source].inc()
@@ -135,8 +153,11 @@ class Boards:
                 break
             try:
                 return await ask()
-            except (NotKept, OtherEpoch, Overdue, RedisUnavailable) as error:
-                reason = _reason(error)
+            except RedisUnavailable:
+                reason = "redis down"
+                break
+            except _REFUSALS as error:
+                reason = _REASONS[type(error)]
                 break
             except NotReadable:
                 continue
@@ -155,13 +176,17 @@ class Boards:
             self._breaker.trip(error)
 
 
-def _reason(error: Exception) -> str:
-    match error:
-        case NotKept():
-            return "old period"
-        case OtherEpoch():
-            return "other epoch"
-        case Overdue():
-            return "redis slow"
-        case _:
-            return "redis down"
+def _reaches(position: Position, at_least: Position | None) -> bool:
+    return at_least is None or (
+        position.epoch == at_least.epoch and position.sequence >= at_least.sequence
+    )
+
+
+def _check_visible(answer: AnswerT, at_least: Position | None) -> None:
+    """Raises Unavailable (WRITE_NOT_VISIBLE) when PostgreSQL's answer does not reach that far, or
+    is of another tenure: what is known may be of a history that is not PostgreSQL's any more.
+    """
+    if not _reaches(answer.stamp.position, at_least):
+        raise Unavailable(
+            "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
+        )

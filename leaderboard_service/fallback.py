@@ -8,22 +8,24 @@ import grpc.aio as grpc_aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from leaderboard_service.domain.answer import (
-    After,
     Entry,
     ListAnswer,
     Page,
     Position,
     RankAnswer,
+    RankMode,
     Source,
     Stamp,
     TopAnswer,
 )
 from leaderboard_service.domain.board import Board
+from leaderboard_service.domain.question import AroundAsk, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.domain.request import token_after
 from shared.errors import DeadlineExceeded, LaurelError, ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1 import progress_pb2
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.gen.laurel.types.v1 import types_pb2
+from shared.signed_token import Signer
 from shared.status import error_from_rpc
 
 _RETRY_S = 0.25
@@ -39,14 +41,17 @@ class Fallback:
     up first, and Unavailable (BOARDS_UNAVAILABLE) when ProgressService does not answer.
     """
 
-    def __init__(self, stub: StandingsServiceStub, *, limit: int, timeout_s: float) -> None:
+    def __init__(
+        self, stub: StandingsServiceStub, signer: Signer, *, limit: int, timeout_s: float
+    ) -> None:
         self._stub = stub
+        self._signer = signer
         self._free = limit
         self._timeout_s = timeout_s
 
-    async def rank(self, board: Board, user_id: str, remaining: Remaining) -> RankAnswer:
+    async def rank(self, ask: RankAsk, remaining: Remaining) -> RankAnswer:
         """Where one user stands."""
-        found = await self._standings(board, (user_id,), remaining)
+        found = await self._standings(ask.board, ask.mode, (ask.user_id,), remaining)
         stamp = _stamp(found.position, found.as_of_time)
         if not found.standings:
             return RankAnswer(stamp, found.total_users, None, 0, 0)
@@ -59,32 +64,25 @@ class Fallback:
             standing.score_to_next_rank,
         )
 
-    async def batch(
-        self, board: Board, user_ids: tuple[str, ...], remaining: Remaining
-    ) -> ListAnswer:
+    async def batch(self, ask: BatchAsk, remaining: Remaining) -> ListAnswer:
         """The entries of these users, best first."""
-        found = await self._standings(board, user_ids, remaining)
+        found = await self._standings(ask.board, ask.mode, ask.user_ids, remaining)
         stamp = _stamp(found.position, found.as_of_time)
         return ListAnswer(stamp, found.total_users, tuple(map(_entry, found.standings)))
 
-    async def top(
-        self,
-        board: Board,
-        size: int,
-        after: After | None,
-        user_id: str,
-        remaining: Remaining,
-    ) -> TopAnswer:
-        """A page, and the entry of `user_id` unless that is empty.
+    async def top(self, ask: TopAsk, remaining: Remaining) -> TopAnswer:
+        """A page, and the entry of one user besides, if one was asked for.
 
-        Raises InvalidInput (INVALID_PAGE_TOKEN) when `after` is of another history.
+        Raises InvalidInput (INVALID_PAGE_TOKEN) when `ask.after` is of another history.
         """
+        token = token_after(self._signer, ask.board, ask.mode, ask.after) if ask.after else ""
         request = progress_pb2.ListStandingsRequest(
-            board=board_message(board),
-            page_size=size,
-            page_token=token_after(board, after) if after else "",
-            rank_mode=types_pb2.RANK_MODE_COMPETITION,
-            user_id=user_id,
+            board=board_message(ask.board),
+            page_size=ask.size,
+            page_token=token,
+            rank_mode=_rank_mode(ask.mode),
+            user_id=ask.user_id,
+            also_boards=map(board_message, ask.also),
         )
         found = await self._call(self._stub.ListStandings, request, remaining)
         return TopAnswer(
@@ -94,27 +92,23 @@ class Fallback:
             _entry(found.user_standing) if found.HasField("user_standing") else None,
         )
 
-    async def around(
-        self, board: Board, user_id: str, count: int, remaining: Remaining
-    ) -> ListAnswer:
+    async def around(self, ask: AroundAsk, remaining: Remaining) -> ListAnswer:
         """The entries around one user; none when the user is not on the board."""
         request = progress_pb2.ListStandingsRequest(
-            board=board_message(board),
-            page_size=count,
-            around_user_id=user_id,
-            rank_mode=types_pb2.RANK_MODE_COMPETITION,
+            board=board_message(ask.board),
+            page_size=ask.count,
+            around_user_id=ask.user_id,
+            rank_mode=_rank_mode(ask.mode),
         )
         found = await self._call(self._stub.ListStandings, request, remaining)
         stamp = _stamp(found.position, found.as_of_time)
         return ListAnswer(stamp, found.total_users, tuple(map(_entry, found.standings)))
 
     async def _standings(
-        self, board: Board, user_ids: tuple[str, ...], remaining: Remaining
+        self, board: Board, mode: RankMode, user_ids: tuple[str, ...], remaining: Remaining
     ) -> progress_pb2.BatchGetStandingsResponse:
         request = progress_pb2.BatchGetStandingsRequest(
-            board=board_message(board),
-            user_ids=user_ids,
-            rank_mode=types_pb2.RANK_MODE_COMPETITION,
+            board=board_message(board), user_ids=user_ids, rank_mode=_rank_mode(mode)
         )
         found: progress_pb2.BatchGetStandingsResponse = await self._call(
             self._stub.BatchGetStandings, request, remaining
@@ -169,6 +163,10 @@ def board_message(board: Board) -> types_pb2.Board:
     )
 
 
+def _rank_mode(mode: RankMode) -> types_pb2.RankMode.ValueType:
+    return types_pb2.RankMode.ValueType(mode)
+
+
 def _stamp(position: types_pb2.Position, as_of: Timestamp) -> Stamp:
     # PostgreSQL's own newest position is what was read: it is confirmed as of now.
     return Stamp(
@@ -186,4 +184,5 @@ def _entry(standing: progress_pb2.Standing) -> Entry:
         standing.score,
         standing.display_name or standing.user_id,
         standing.avatar_url,
+        tuple(standing.also_scores),
     )

@@ -87,6 +87,8 @@ class Follower:
 
     async def _follow(self) -> None:
         """One stream, from Redis's position to its end. Raises when it did not get going."""
+        # What others do to the boards while this one does not follow is not told otherwise.
+        self._target.touched(None)
         await self._breaker.wait_closed()
         try:
             generation = await self._generations.refresh()

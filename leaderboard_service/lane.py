@@ -45,12 +45,15 @@ class Lane(Generic[AskT]):
     One read is under way at a time. A read costs as much as many asks, and under load calls
     arrive one by one: so reads are spaced, by up to 2 ms while they find several asks, and
     not at all while they find one, so that a lone caller does not wait.
+
+    `weigh` says how many entries' work an ask is, beside those that are taken with it; the set is
+    for it to note what they share.
     """
 
     def __init__(
         self,
         read: Callable[[Sequence[AskT]], Awaitable[list[Outcome]]],
-        weigh: Callable[[AskT], int],
+        weigh: Callable[[AskT, set[str]], int],
         patience_s: float,
     ) -> None:
         self._read = read
@@ -132,12 +135,13 @@ class Lane(Generic[AskT]):
         """
         taken: dict[AskT, list[asyncio.Future[Outcome]]] = {}
         weight = 0
+        shared: set[str] = set()
         for ask, asked in list(self._waiting.items()):
             futures = asked.futures
             if futures[0].done() and all(future.done() for future in futures):
                 del self._waiting[ask]
                 continue
-            weight += self._weigh(ask)
+            weight += self._weigh(ask, shared)
             if taken and weight > _WEIGHT:
                 break
             taken[ask] = futures

@@ -3,6 +3,10 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 ANSWERS = Counter("laurel_answers_total", "Board answers given, by source.", ["source"])
+WATCHES = Gauge("laurel_watches", "Open calls of WatchTop and WatchRank.")
+WATCH_MESSAGES = Counter(
+    "laurel_watch_messages_total", "Messages for watchers; slow ones leave some out."
+)
 READ_BATCH = Histogram(
     "laurel_read_batch_asks",
     "Asks that one read of Redis answered.",
@@ -27,3 +31,15 @@ MISMATCHES = Counter(
 REBUILDS = Counter("laurel_rebuilds_total", "Rebuilds of all boards, by outcome.", ["outcome"])
 SEQUENCE = Gauge("laurel_follower_sequence", "The position that the boards in Redis have reached.")
 HEAD = Gauge("laurel_follower_head_sequence", "The newest position in PostgreSQL, as last heard.")
+BOARD_MISMATCHES = Counter(
+    "laurel_board_mismatches_total",
+    "Standings in Redis that differ from PostgreSQL's, by kind: score, missing, extra or hidden.",
+    ["kind"],
+)
+BOARD_REPAIRS = Counter("laurel_board_repairs_total", "Of them, those that were mended.")
+STANDINGS_VERIFIED = Counter(
+    "laurel_standings_verified_total", "Standings in Redis compared with PostgreSQL's."
+)
+BOARD_VERIFIER_FAILURES = Counter(
+    "laurel_board_verifier_failures_total", "Groups of boards that could not be compared."
+)

@@ -5,33 +5,32 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 from leaderboard_service.breaker import RedisBreaker
-from leaderboard_service.domain.answer import After, ListAnswer, RankAnswer, TopAnswer
-from leaderboard_service.domain.board import Board
+from leaderboard_service.domain.answer import ListAnswer, RankAnswer, RankMode, TopAnswer
+from leaderboard_service.domain.question import AroundAsk, Ask, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.lane import Lane, NotReadable
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
-from leaderboard_service.store.reads import (
-    AroundAsk,
-    BatchAsk,
-    BoardReads,
-    Outcome,
-    RankAsk,
-    TopAsk,
-)
+from leaderboard_service.store.reads import BoardReads, Outcome
 
-AskT = TypeVar("AskT")
+AskT = TypeVar("AskT", bound=Ask)
 
 CONNECTIONS = 4
 """Reads at once: one of each kind."""
+
+_WALK = 400
+"""A walk through the distinct scores of a board takes as long as so many entries, at most."""
+_SEARCH = 3
+"""The same of the place of a score and user among those of a part that the user is not in."""
 
 
 class BoardReader:
     """Answers from Redis. `run` does the reading, one read of each kind at a time.
 
-    Each question raises GenerationGone, Broken, NotKept, NotReadable or RedisUnavailable
-    when Redis cannot answer it, Overdue when it has not been asked within `patience_s`, and
-    ResourceExhausted when too many wait. When the breaker opens, nobody goes on waiting.
+    Each question raises GenerationGone, Broken, NotKept, TooDeep, Uneven, NotReadable or
+    RedisUnavailable when Redis cannot answer it, Overdue when it has not been asked within
+    `patience_s`, and ResourceExhausted when too many wait. When the breaker opens, nobody goes on
+    waiting.
     """
 
     def __init__(
@@ -45,30 +44,28 @@ class BoardReader:
         self._generations = generations
         self._breaker = breaker
         read = self._of_current
-        self._ranks = Lane(read(reads.rank), lambda _: 1, patience_s)
-        self._batches = Lane(read(reads.batch), lambda ask: len(ask.user_ids), patience_s)
-        self._tops = Lane(read(reads.top), lambda ask: ask.size, patience_s)
-        self._arounds = Lane(read(reads.around), lambda ask: ask.count, patience_s)
+        self._ranks = Lane(read(reads.rank), _weigh_rank, patience_s)
+        self._batches = Lane(read(reads.batch), _weigh_batch, patience_s)
+        self._tops = Lane(read(reads.top), _weigh_top, patience_s)
+        self._arounds = Lane(read(reads.around), _weigh_around, patience_s)
         for lane in (self._ranks, self._batches, self._tops, self._arounds):
             breaker.when_opened(lane.abandon)
 
-    async def rank(self, board: Board, user_id: str) -> RankAnswer:
+    async def rank(self, ask: RankAsk) -> RankAnswer:
         """Where one user stands."""
-        return cast("RankAnswer", _answer(await self._ranks.ask(RankAsk(board, user_id))))
+        return cast("RankAnswer", _answer(await self._ranks.ask(ask)))
 
-    async def top(self, board: Board, size: int, after: After | None, user_id: str) -> TopAnswer:
-        """A page, and the entry of `user_id` unless that is empty."""
-        ask = TopAsk(board, size, after, user_id)
+    async def top(self, ask: TopAsk) -> TopAnswer:
+        """A page, and one user's entry besides."""
         return cast("TopAnswer", _answer(await self._tops.ask(ask)))
 
-    async def around(self, board: Board, user_id: str, count: int) -> ListAnswer:
+    async def around(self, ask: AroundAsk) -> ListAnswer:
         """The entries around one user."""
-        ask = AroundAsk(board, user_id, count)
         return cast("ListAnswer", _answer(await self._arounds.ask(ask)))
 
-    async def batch(self, board: Board, user_ids: tuple[str, ...]) -> ListAnswer:
-        """The entries of these users, best first."""
-        return cast("ListAnswer", _answer(await self._batches.ask(BatchAsk(board, user_ids))))
+    async def batch(self, ask: BatchAsk) -> ListAnswer:
+        """The entries of given users, best first."""
+        return cast("ListAnswer", _answer(await self._batches.ask(ask)))
 
     async def run(self) -> None:
         """Reads for all who ask, for ever."""
@@ -100,3 +97,31 @@ def _answer(outcome: Outcome) -> object:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+def _weigh_rank(ask: RankAsk, walked: set[str]) -> int:
+    return _of_mode(ask, 1, walked)
+
+
+def _weigh_batch(ask: BatchAsk, walked: set[str]) -> int:
+    return _of_mode(ask, len(ask.user_ids), walked)
+
+
+def _weigh_top(ask: TopAsk, walked: set[str]) -> int:
+    return _walk(ask, walked) + ask.size * (1 + len(ask.also))
+
+
+def _weigh_around(ask: AroundAsk, walked: set[str]) -> int:
+    return _walk(ask, walked) + ask.count
+
+
+def _of_mode(ask: Ask, users: int, walked: set[str]) -> int:
+    return users * _SEARCH if ask.mode == RankMode.ORDINAL else users + _walk(ask, walked)
+
+
+def _walk(ask: Ask, walked: set[str]) -> int:
+    """What a walk takes that no ask before has brought with it."""
+    if ask.mode != RankMode.DENSE or ask.board.name in walked:
+        return 0
+    walked.add(ask.board.name)
+    return _WALK

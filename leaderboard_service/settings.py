@@ -40,8 +40,17 @@ class LeaderboardSettings(ServiceSettings):
     fallback_limit: Annotated[int, Field(ge=1, le=10_000)] = Field(
         32, description="Reads from PostgreSQL at once; more are RESOURCE_EXHAUSTED."
     )
+    max_watches: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        5000, description="Open watches of boards at once; more are RESOURCE_EXHAUSTED."
+    )
     apply_scores: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="About how many scores one script writes: Redis answers no one meanwhile."
+    )
+
+    verify_standings_per_second: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        2000.0,
+        description="How many standings the loop that compares the boards in Redis with PostgreSQL "
+        "all the time, and mends them, takes up in a second, in each replica; 0 switches it off.",
     )
 
     @property

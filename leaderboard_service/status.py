@@ -17,7 +17,7 @@ class State(IntEnum):
 
 @dataclass
 class Status:
-    """Written by the follower and the rebuilder, read by GetStatus and by health."""
+    """Written by the follower, the rebuilder and verifications, read by GetStatus and by health."""
 
     connected: bool = False
     """Whether the stream of changes is open."""
@@ -27,6 +27,11 @@ class Status:
     """From the numbering of the newest applied change to its being on the boards."""
     rebuilding: bool = False
     last_rebuild_us: int = 0
+    last_verify_us: int = 0
+    last_verify_mismatches: int = 0
+    standings_verified: int = 0
+    mismatches_found: int = 0
+    standings_repaired: int = 0
     _applied: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     def note_applied(self, sequence: int) -> None:

@@ -5,13 +5,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from grpc import aio
 from redis.asyncio import Redis
 
-from leaderboard_service.composition import LeaderboardApp
+from leaderboard_service.composition import LeaderboardApp, now
 from leaderboard_service.settings import LeaderboardSettings
+from leaderboard_service.watching.schedule import Rhythm
 from shared.gen.laurel.leaderboard.v1 import admin_pb2
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
@@ -74,16 +76,18 @@ async def direct(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @asynccontextmanager
-async def running(redis_url: str, progress: str, **settings: Any) -> AsyncIterator[LeaderboardApp]:
+async def running(
+    redis_url: str,
+    progress: str,
+    *,
+    now: Callable[[], datetime] = now,
+    rhythm: Rhythm | None = None,
+    **settings: Any,
+) -> AsyncIterator[LeaderboardApp]:
     """The service, without waiting for anything."""
+    given = {"leaderboard_port": free_port(), "drain_seconds": 1, **settings}
     app = LeaderboardApp(
-        LeaderboardSettings(
-            redis_url=redis_url,
-            leaderboard_port=free_port(),
-            progress_address=progress,
-            drain_seconds=1,
-            **settings,
-        )
+        LeaderboardSettings(redis_url=redis_url, progress_address=progress, **given), now, rhythm
     )
     stop = asyncio.Event()
     task = asyncio.create_task(app.run(stop))

@@ -3,14 +3,16 @@
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from leaderboard_service.domain.answer import Entry
+from leaderboard_service.domain.answer import Entry, RankMode
 from leaderboard_service.domain.fold import Profile
 
 
 def ranking(
-    scores: Mapping[str, int], profiles: Mapping[str, Profile] | None = None
+    scores: Mapping[str, int],
+    profiles: Mapping[str, Profile] | None = None,
+    mode: RankMode = RankMode.COMPETITION,
 ) -> list[Entry]:
-    """The whole board: users above zero who are not hidden, with competition ranks."""
+    """The whole board: users above zero who are not hidden, numbered as the mode says."""
     known = profiles or {}
     shown = [
         (-score, user)
@@ -18,11 +20,22 @@ def ranking(
         if score > 0 and not (user in known and known[user].hidden)
     ]
     shown.sort()
-    negated = [score for score, _ in shown]
+    ranks = _ranks([score for score, _ in shown], mode)
     return [
-        Entry(1 + bisect_left(negated, score), user, -score, *_shown(user, known.get(user)))
-        for score, user in shown
+        Entry(rank, user, -score, *_shown(user, known.get(user)))
+        for rank, (score, user) in zip(ranks, shown, strict=True)
     ]
+
+
+def _ranks(negated: Sequence[int], mode: RankMode) -> list[int]:
+    match mode:
+        case RankMode.COMPETITION:
+            return [1 + bisect_left(negated, score) for score in negated]
+        case RankMode.DENSE:
+            distinct = sorted(set(negated))
+            return [1 + distinct.index(score) for score in negated]
+        case RankMode.ORDINAL:
+            return list(range(1, 1 + len(negated)))
 
 
 def _shown(user: str, profile: Profile | None) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from grpc_health.v1.health import aio as health_aio
 from leaderboard_service.domain.answer import Entry
 from leaderboard_service.domain.board import board_name, parse_board_name
 from shared import page_token
-from shared.errors import FailedPrecondition, OutOfRange, Unavailable
+from shared.errors import FailedPrecondition, OutOfRange, Unavailable, invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
 from shared.gen.laurel.types.v1 import types_pb2
@@ -46,6 +46,10 @@ class Peer(
         self.during_snapshot: Callable[[], Awaitable[None]] | None = None
         """Called within the next snapshot, after its position is fixed."""
         self.down = False
+        self.silent = False
+        """Whether WatchXpDeltas sends nothing."""
+        self.refused = 0
+        """Calls while it was down."""
 
     def forget_history(self) -> None:
         """Another database: the same standings, numbered anew in another tenure."""
@@ -59,6 +63,7 @@ class Peer(
 
     def _check_up(self) -> None:
         if self.down:
+            self.refused += 1
             raise Unavailable("TEST_DOWN", "down")
 
     async def WatchXpDeltas(self, request: pb.WatchXpDeltasRequest, context: Any) -> None:
@@ -71,6 +76,8 @@ class Peer(
         self.watchers += 1
         try:
             while True:
+                while self.silent:
+                    await asyncio.sleep(0.01)
                 message = self.message(sent)
                 sent = message.through.sequence
                 self._check_up()
@@ -97,14 +104,17 @@ class Peer(
         profiles = [
             pb.ProfileChange(user_id=user, display_name=p.display_name, hidden=p.hidden)
             for user, p in self.profiles.items()
+            if not request.without_profiles
         ]
-        boards = {name: dict(scores) for name, scores in self.scores.items()}
+        asked = {_name(board) for board in request.boards} or self.scores.keys()
+        hidden = {user for user, profile in self.profiles.items() if profile.hidden}
+        boards = {name: dict(self.scores[name]) for name in asked & self.scores.keys()}
         for number in range(self.silent_messages):
             await context.write(pb.SnapshotStandingsResponse(**(at if number % 2 else {})))
         await context.write(pb.SnapshotStandingsResponse(**at, profiles=profiles))
-        if self.during_snapshot is not None:
-            await self.during_snapshot()
-            self.during_snapshot = None
+        during, self.during_snapshot = self.during_snapshot, None
+        if during is not None:
+            await during()
         if self.cut_snapshots:
             self.cut_snapshots -= 1
             return
@@ -112,7 +122,11 @@ class Peer(
             board = parse_board_name(name)
             if board.period < floors.get(types_pb2.Window.ValueType(board.window), ""):
                 continue
-            standings = [pb.Standing(user_id=user, score=s) for user, s in scores.items()]
+            standings = [
+                pb.Standing(user_id=user, score=score, hidden=user in hidden)
+                for user, score in scores.items()
+                if score
+            ]
             await context.write(
                 pb.SnapshotStandingsResponse(**at, board=board_message(name), standings=standings)
             )
@@ -160,6 +174,8 @@ class Peer(
         self, request: pb.BatchGetStandingsRequest, context: Any
     ) -> pb.BatchGetStandingsResponse:
         self._check_up()
+        if len(request.user_ids) > 500:
+            raise invalid_field("user_ids", "at most 500")
         board = self.board(_name(request.board))
         response = pb.BatchGetStandingsResponse(
             total_users=len(board),

@@ -1,4 +1,4 @@
-"""ProgressService as a process of its own, which can be killed."""
+"""A service as a process of its own, which can be killed: ProgressService if not said otherwise."""
 
 import asyncio
 import os
@@ -13,27 +13,34 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from shared.channels import open_channel
 from tests.ports import free_port
 from tests.progress import eventually
+from tests.signing import SECRET
 
 
-async def start(errors: int = PIPE, /, **settings: str) -> Process:
-    """The service with these `LAUREL_…` settings alone. A pipe that nobody reads fills up: for
-    more than a few lines `errors` must lead elsewhere.
+async def start(
+    errors: int = PIPE, /, module: str = "progress_service", **settings: str
+) -> Process:
+    """The service with these `LAUREL_…` settings alone, and a secret. A pipe that nobody reads
+    fills up: for more than a few lines `errors` must lead elsewhere.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("LAUREL_")}
-    given = {f"LAUREL_{key.upper()}": value for key, value in settings.items()}
+    given = {
+        f"LAUREL_{key.upper()}": value
+        for key, value in {"token_secret": SECRET, **settings}.items()
+    }
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "progress_service", env=kept | given, stdout=PIPE, stderr=errors
+        sys.executable, "-m", module, env=kept | given, stdout=PIPE, stderr=errors
     )
 
 
 @asynccontextmanager
 async def serving(
-    errors: int = PIPE, /, **settings: str
+    errors: int = PIPE, /, module: str = "progress_service", **settings: str
 ) -> AsyncIterator[tuple[Process, aio.Channel]]:
     """The process on a free port unless one is given, SERVING; killed at the end of the block."""
-    settings = {"progress_port": str(free_port()), **settings}
-    process = await start(errors, **settings)
-    channel = open_channel(f"127.0.0.1:{settings['progress_port']}", own_connection=True)
+    port = f"{module.removesuffix('_service')}_port"
+    settings = {port: str(free_port()), **settings}
+    process = await start(errors, module, **settings)
+    channel = open_channel(f"127.0.0.1:{settings[port]}", own_connection=True)
     try:
 
         async def is_serving() -> bool:

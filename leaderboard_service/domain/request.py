@@ -5,23 +5,27 @@ from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 
-from leaderboard_service.domain.answer import After
+from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import DEFAULT_METRIC, Board
+from leaderboard_service.domain.question import After
 from shared import page_token
-from shared.errors import Unimplemented, invalid_field
+from shared.errors import invalid_field
 from shared.periods import Window, parse_period, period_of
+from shared.signed_token import Signer
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _ID_RULE = "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
 
-COMPETITION = 1
-_RANK_MODES = 3
+_RANK_MODES = {0: RankMode.COMPETITION} | {int(mode): mode for mode in RankMode}
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 AROUND = 11
 MAX_AROUND = 101
 MAX_BATCH = 500
+WATCHED = 10
+MAX_WATCHED = 100
+MAX_ALSO = 5
 
 
 @lru_cache(maxsize=10_000)
@@ -73,29 +77,37 @@ def coerce_size(asked: int, default: int, most: int, field: str) -> int:
     return min(asked or default, most)
 
 
-def check_rank_mode(rank_mode: int) -> None:
-    """Raises InvalidInput for an unknown mode, and Unimplemented for one not offered yet."""
-    if not 0 <= rank_mode <= _RANK_MODES:
+def rank_mode(asked: int) -> RankMode:
+    """The mode meant: 0 is COMPETITION. InvalidInput for an unknown one."""
+    known = _RANK_MODES.get(asked)
+    if known is None:
         raise invalid_field("rank_mode", "is not a known rank mode")
-    if rank_mode > COMPETITION:
-        raise Unimplemented("UNIMPLEMENTED", "This server offers competition ranks only.")
+    return known
 
 
-def check_consistency_token(token: str) -> None:
-    """Raises Unimplemented for any token: waiting for a write is not offered yet."""
-    if token:
-        raise Unimplemented("UNIMPLEMENTED", "This server does not offer consistency tokens.")
+def also_boards(windows: Sequence[int], board: Board, today: date) -> tuple[Board, ...]:
+    """The boards in those windows of which the scores are wanted too: of the same metric and
+    course, in the periods of `today`. InvalidInput for too many, and for an unknown window.
+    """
+    if len(windows) > MAX_ALSO:
+        raise invalid_field("also_windows", f"at most {MAX_ALSO}")
+    for index, window in enumerate(windows):
+        if window not in (0, *Window):
+            raise invalid_field(f"also_windows[{index}]", "is not a known window")
+    return tuple(
+        resolve_board(board.metric, board.course_id, window, "", today) for window in windows
+    )
 
 
-def page_after(token: str, board: Board) -> After | None:
+def page_after(signer: Signer, token: str, board: Board, mode: RankMode) -> After | None:
     """Where the page begins; None for the top. InvalidInput (INVALID_PAGE_TOKEN)."""
     if not token:
         return None
-    last = page_token.decode(token, board.name, COMPETITION)
+    last = page_token.decode(signer, token, board.name, mode)
     return After(last.score, last.user_id, last.epoch)
 
 
-def token_after(board: Board, after: After) -> str:
+def token_after(signer: Signer, board: Board, mode: RankMode, after: After) -> str:
     """The token of the page that begins there."""
     last = page_token.PageToken(after.epoch, after.score, after.user_id)
-    return page_token.encode(board.name, COMPETITION, last)
+    return page_token.encode(signer, board.name, mode, last)

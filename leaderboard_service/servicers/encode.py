@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from leaderboard_service.domain.answer import (
-    After,
     Entry,
     ListAnswer,
     Page,
@@ -17,16 +16,19 @@ from leaderboard_service.domain.answer import (
     TopAnswer,
 )
 from leaderboard_service.domain.board import Board
+from leaderboard_service.domain.question import After, TopAsk
 from leaderboard_service.domain.request import token_after
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.periods import period_end
+from shared.signed_token import Signer
 
 
 class Encoder:
     """Encodes answers for a deployment whose civil dates are those of `zone`."""
 
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: ZoneInfo, signer: Signer) -> None:
+        self._signer = signer
         self._zone = zone
         self._board_states = lru_cache(maxsize=10_000)(self._board_state)
         # Answers of one read share a stamp, and mostly the board: one state for all of them.
@@ -34,7 +36,7 @@ class Encoder:
             WeakKeyDictionary()
         )
 
-    def top(self, board: Board, answer: TopAnswer) -> bytes:
+    def top(self, ask: TopAsk, answer: TopAnswer) -> bytes:
         """GetTopResponse: the page, encoded once for all who get it, then what differs.
 
         Parts of an encoded message may follow each other: fields of the later ones add to,
@@ -43,16 +45,16 @@ class Encoder:
         page = answer.page
         if page.encoded is None:
             # A page is shared at one position only, and so in one epoch.
-            page.encoded = _page(board, page, answer.stamp.position.epoch)
+            page.encoded = self._page(ask, page, answer.stamp.position.epoch)
         rest = pb.GetTopResponse(
             user_entry=entry_message(answer.user) if answer.user else None,
-            state=self._state(board, answer.stamp, answer.total),
+            state=self.state(ask.board, answer.stamp, answer.total),
         )
         return page.encoded + rest.SerializeToString()
 
     def rank(self, board: Board, answer: RankAnswer) -> bytes:
         """GetRankResponse."""
-        state = self._state(board, answer.stamp, answer.total)
+        state = self.state(board, answer.stamp, answer.total)
         if answer.entry is None:
             return pb.GetRankResponse(state=state).SerializeToString()
         return pb.GetRankResponse(
@@ -66,7 +68,7 @@ class Encoder:
         """GetAroundResponse."""
         return pb.GetAroundResponse(
             entries=map(entry_message, answer.entries),
-            state=self._state(board, answer.stamp, answer.total),
+            state=self.state(board, answer.stamp, answer.total),
         ).SerializeToString()
 
     def batch(self, board: Board, answer: ListAnswer, asked: Iterable[str]) -> bytes:
@@ -75,10 +77,19 @@ class Encoder:
         return pb.BatchGetRanksResponse(
             entries=map(entry_message, answer.entries),
             unranked_user_ids=[user_id for user_id in asked if user_id not in ranked],
-            state=self._state(board, answer.stamp, answer.total),
+            state=self.state(board, answer.stamp, answer.total),
         ).SerializeToString()
 
-    def _state(self, board: Board, stamp: Stamp, total: int) -> pb.BoardState:
+    def _page(self, ask: TopAsk, page: Page, epoch: str) -> bytes:
+        message = pb.GetTopResponse(entries=map(entry_message, page.entries))
+        if page.more and page.entries:
+            last = page.entries[-1]
+            after = After(last.score, last.user_id, epoch)
+            message.next_page_token = token_after(self._signer, ask.board, ask.mode, after)
+        return message.SerializeToString()
+
+    def state(self, board: Board, stamp: Stamp, total: int) -> pb.BoardState:
+        """What an answer is about and reflects: one message for all answers that share it."""
         states = self._states.setdefault(stamp, {})
         state = states.get((board, total))
         if state is None:
@@ -118,15 +129,8 @@ def entry_message(entry: Entry) -> pb.Entry:
         display_name=entry.display_name,
         avatar_url=entry.avatar_url,
         score=entry.score,
+        also_scores=entry.also_scores,
     )
-
-
-def _page(board: Board, page: Page, epoch: str) -> bytes:
-    last = page.entries[-1] if page.more and page.entries else None
-    return pb.GetTopResponse(
-        entries=map(entry_message, page.entries),
-        next_page_token=token_after(board, After(last.score, last.user_id, epoch)) if last else "",
-    ).SerializeToString()
 
 
 def timestamp(us: int) -> Timestamp | None:

@@ -176,7 +176,7 @@ class BoardWriter:
         answers = await self._link.run_all(runs)
         parts = list(expected.parts)
         for number, answer in zip(behind, answers, strict=True):
-            _check(answer)
+            check_answer(answer)
             parts[number] = replace(
                 parts[number],
                 position=advance.position,
@@ -203,7 +203,7 @@ class BoardWriter:
             for part, known in zip(generation.parts, expected.parts, strict=True)
         ]
         for answer in await self._link.run_all(runs):
-            _check(answer)
+            check_answer(answer)
         position = Position(epoch, expected.position.sequence)
         return Meta(
             tuple(
@@ -261,7 +261,8 @@ def _step_arguments(part: Part, known: PartMeta, advance: Advance) -> tuple[str 
     )
 
 
-def _check(answer: list[str]) -> None:
+def check_answer(answer: list[str]) -> None:
+    """Returns when a script of step.lua has done its work; raises what kept it from that."""
     match answer[0]:
         case "applied":
             return

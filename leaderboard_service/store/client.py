@@ -54,11 +54,24 @@ class RedisLink:
         """The command's answer. Raises RedisUnavailable."""
         try:
             async with asyncio.timeout(timeout_s or self.timeout_s):
+                if self._is_cluster:
+                    await self._know_slots(command)
                 return await command
         except TimeoutError as error:
             raise RedisUnavailable("no answer in time") from error
         except Exception as error:
             raise _unavailable(error) from error
+
+    async def _know_slots(self, command: Awaitable[object]) -> None:
+        """Before the command: a client that does not know who holds what sends it anywhere, and
+        when some have been sent on by the servers it closes all connections under the others.
+        """
+        try:
+            await self.client.initialize()
+        except BaseException:
+            if asyncio.iscoroutine(command):
+                command.close()
+            raise
 
     async def run(self, script: "Script", keys: Sequence[str], args: Sequence[Any]) -> Any:
         """The script's answer. Raises RedisUnavailable."""

@@ -4,8 +4,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from shared.errors import InvalidInput, Unimplemented
-from shared.gen.laurel.progress.v1 import catalog_pb2, progress_pb2
+from shared.errors import InvalidInput
+from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.imports import attempt, batch, counts, import_all
 from tests.progress import Progress, award, level, refused
@@ -117,18 +117,6 @@ async def test_a_zone_is_one_of_the_time_zone_database(progress: Progress, zone:
     user = catalog_pb2.User(user_id="ann", time_zone=zone)
     async with refused(InvalidInput, "INVALID_FIELD"):
         await progress.catalog.PutUser(catalog_pb2.PutUserRequest(user=user))
-
-
-async def test_a_rank_mode_that_is_none_is_invalid_and_one_not_offered_unimplemented(
-    progress: Progress,
-) -> None:
-    for mode, kind, reason in (
-        (99, InvalidInput, "INVALID_FIELD"),
-        (types_pb2.RANK_MODE_DENSE, Unimplemented, "UNIMPLEMENTED"),
-    ):
-        request = progress_pb2.ListStandingsRequest(rank_mode=mode)  # type: ignore[arg-type]
-        async with refused(kind, reason):
-            await progress.standings.ListStandings(request)
 
 
 async def test_an_award_may_not_name_what_is_too_long(ready: Progress) -> None:

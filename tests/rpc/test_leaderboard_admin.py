@@ -1,5 +1,8 @@
 """Administration: status, rebuilds beside the boards that are read, clearing."""
 
+import asyncio
+from typing import Any
+
 from shared.gen.laurel.leaderboard.v1 import admin_pb2
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from tests.leaderboard_app import REDIS, check_board, direct, eventually, fill, live_client
@@ -46,6 +49,32 @@ async def test_a_rebuild_on_request_goes_beside_the_boards_and_ends_complete(
             return not await redis.keys(f"laurel:{{0}}:{before}:*")
 
         await eventually(dropped)
+
+
+async def test_a_stream_that_is_cut_does_not_stop_the_rebuild(redis_url: str) -> None:
+    peer = Peer()
+    await fill(peer)
+    async with live_client(redis_url, peer) as client, direct(redis_url) as redis:
+        before = str(await redis.get("laurel:generation"))
+        goes_on = asyncio.Event()
+
+        async def wait() -> None:
+            await goes_on.wait()
+
+        peer.during_snapshot = wait
+        cut: Any = client.admin.RebuildBoards(admin_pb2.RebuildBoardsRequest())
+        assert not (await cut.read()).complete
+        cut.cancel()
+        follows = aiter(client.admin.RebuildBoards(admin_pb2.RebuildBoardsRequest()))
+        assert not (await anext(follows)).complete
+        snapshots = peer.snapshots
+        goes_on.set()
+        last = [message async for message in follows][-1]
+        assert last.complete
+        assert last.standings_loaded == 30
+        assert peer.snapshots == snapshots
+        assert await redis.get("laurel:generation") != before
+        await check_board(client, source=REDIS)
 
 
 async def test_new_boards_are_not_behind_those_that_they_replace(redis_url: str) -> None:

@@ -30,6 +30,7 @@ from tests.leaderboard_app import (
     running,
 )
 from tests.leaderboard_peer import Peer, serve
+from tests.signing import SIGNER
 
 READERS = 40
 
@@ -90,14 +91,14 @@ async def test_postgresql_has_as_long_as_the_caller_and_the_settings_allow() -> 
     board = Board("xp", "", Window.ALL_TIME, "")
     async with serve(peer) as target, open_channel(target) as channel:
         stub = StandingsServiceStub(channel)
-        fallback = Fallback(stub, limit=1, timeout_s=60)
+        fallback = Fallback(stub, SIGNER, limit=1, timeout_s=60)
         with pytest.raises(DeadlineExceeded):
             await fallback.top(board, 5, None, "", lambda: 0.0)
         assert peer.list_calls == 0
         with pytest.raises(DeadlineExceeded):
             await fallback.top(board, 5, None, "", lambda: 0.05)
         assert peer.list_calls == 1
-        fallback = Fallback(stub, limit=1, timeout_s=0.05)
+        fallback = Fallback(stub, SIGNER, limit=1, timeout_s=0.05)
         for remaining_s in (None, 60.0):
             with pytest.raises(Unavailable) as caught:
                 await fallback.top(board, 5, None, "", lambda: remaining_s)  # noqa: B023

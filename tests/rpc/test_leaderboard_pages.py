@@ -6,7 +6,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from leaderboard_service.domain.answer import After
+from leaderboard_service.domain.question import After
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.request import token_after
 from progress_service.settings import ProgressSettings
@@ -19,6 +19,7 @@ from tests.conftest import running_progress
 from tests.leaderboard_app import POSTGRESQL, REDIS, Client, fill, live_client
 from tests.leaderboard_peer import Peer
 from tests.progress import refused
+from tests.signing import SIGNER
 
 XP = Board("xp", "", Window.ALL_TIME, "")
 
@@ -52,7 +53,7 @@ async def test_a_page_token_of_another_history_is_refused(redis_url: str) -> Non
     await fill(peer)
     async with live_client(redis_url, peer) as client:
         with pytest.raises(aio.AioRpcError) as caught:
-            await _page(client, token_after(XP, After(14, "e", "nobody-s")))
+            await _page(client, token_after(SIGNER, XP, After(14, "e", "nobody-s")))
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         error = error_from_rpc(caught.value)
         assert error.reason == "INVALID_PAGE_TOKEN"
@@ -76,7 +77,7 @@ async def test_postgresql_knows_its_own_tenures_and_no_others(postgres_url: str)
         rest = await progress.standings.ListStandings(request)
         assert [one.user_id for one in rest.standings] == ["bob", "eve"]
         for epoch in (str(uuid4()), "no-uuid"):
-            request.page_token = token_after(XP, After(9, "ann", epoch))
+            request.page_token = token_after(SIGNER, XP, After(9, "ann", epoch))
             async with refused(InvalidInput, "INVALID_PAGE_TOKEN"):
                 await progress.standings.ListStandings(request)
 

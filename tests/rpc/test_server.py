@@ -32,7 +32,7 @@ NOT_SERVING = int(health_pb2.HealthCheckResponse.NOT_SERVING)
 # What later issues build.
 LATER = {
     "ProgressService": set[str](),
-    "StandingsService": {"ResolveConsistencyToken"},
+    "StandingsService": set[str](),
     "CatalogService": set[str](),
     "ProgressAdminService": {"ListFlaggedAttempts", "ResolveFlaggedAttempt"},
 }

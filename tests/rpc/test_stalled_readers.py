@@ -9,9 +9,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from progress_service.settings import ProgressSettings
 from progress_service.store import numbering
 from progress_service.store.positions import Position
-from progress_service.stream_write import write_within
 from shared.errors import ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1 import progress_pb2
+from shared.stream_write import write_within
 from tests.conftest import running_progress
 from tests.progress import Progress, eventually, refused
 

@@ -20,7 +20,7 @@ async def test_without_its_only_attempt_a_level_is_as_if_it_had_never_been_tried
     attempt = await progress.submit("ann", "l1")
     answer = await progress.void(attempt.attempt_id, reason="copied")
     available = pb.LevelProgress(level_id="l1", status=pb.LEVEL_STATUS_AVAILABLE)
-    assert answer == pb.VoidAttemptResponse(level=available)
+    assert (answer.level, answer.total_xp) == (available, 0)
     assert await progress.course_progress("ann", "c") == untouched
     assert await progress.totals("ann") == {"xp": 0, "marks": 0, "problems_solved": 0}
     stats = await progress.stats("ann")

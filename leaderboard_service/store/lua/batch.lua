@@ -1,46 +1,56 @@
 -- The ranks of many users on one board, for all who ask at once.
--- KEYS    1 meta   2 profiles
--- ARGV    1 prefix of board keys   2 JSON [[board, [user, ...]], ...], at most 500 users each
--- answer  {0} when the generation is gone, else {1, stamp, answers}: per ask
---         {total, {user, negated score, rank, ...}, profiles}, users not on the board left out;
---         false when the board has lost members.
--- cost    O(users x log members); one ZCOUNT per distinct score.
+-- KEYS, ARGV, answer: see read.lua
+-- ask     board, mode, users who are in this part, spots: {score, user, ...} of others
+-- answer  {total, {user, score, before, ...}, profiles, {before, ...}}: of those users who are on
+--         the board, then of the spots; `before` as in `standing` (read.lua), nothing for dense
+-- cost    O((users + spots) x log members); one ZCOUNT per distinct score.
 
-local stamp = stamp_of(KEYS[1], KEYS[2])
-if not stamp then
-  return { 0 }
+-- Counts the entries before a spot; false when a walk is too far.
+local function counter(board, mode)
+  local key, higher = board_prefix .. board, {}
+  return function(score, user, own)
+    if mode == DENSE then
+      return walk_to(board, score) and 0
+    end
+    if mode == ORDINAL then
+      return own and redis.call('ZRANK', key, user) or place_after(key, score, user)
+    end
+    if not higher[score] then
+      higher[score] = redis.call('ZCOUNT', key, '-inf', '(' .. score)
+    end
+    return higher[score]
+  end
 end
 
-local function ranks(board, asked)
-  local total = members(KEYS[1], ARGV[1], board)
+local function ranks(board, mode, asked, spots)
+  local total = total_of(board)
   if not total then
-    return false
+    return board
   end
-  if #asked == 0 then
-    return { total, {}, {} }
-  end
-  local key = ARGV[1] .. board
-  local scores = redis.call('ZMSCORE', key, unpack(asked))
-  local rank_of, found, users = {}, {}, {}
+  local before_of = counter(board, mode)
+  local found, users, counts = {}, {}, {}
+  local scores = #asked > 0 and scores_on({ board }, asked)[1] or {}
   for i, score in ipairs(scores) do
     if score then
-      if not rank_of[score] then
-        rank_of[score] = redis.call('ZCOUNT', key, '-inf', '(' .. score) + 1
+      local before = before_of(score, asked[i], true)
+      if not before then
+        return TOO_DEEP
       end
-      found[#found + 1] = asked[i]
+      found[#found + 1], users[#users + 1] = asked[i], asked[i]
       found[#found + 1] = score
-      found[#found + 1] = rank_of[score]
-      users[#users + 1] = asked[i]
+      found[#found + 1] = before
     end
   end
-  if #users == 0 then
-    return { total, found, {} }
+  for i = 1, #spots, 2 do
+    local before = before_of(spots[i], spots[i + 1], false)
+    if not before then
+      return TOO_DEEP
+    end
+    counts[#counts + 1] = before
   end
-  return { total, found, redis.call('HMGET', KEYS[2], unpack(users)) }
+  return {
+    total, found, #users > 0 and redis.call('HMGET', profiles, unpack(users)) or {}, counts,
+  }
 end
 
-local answers = {}
-for i, ask in ipairs(cjson.decode(ARGV[2])) do
-  answers[i] = ranks(ask[1], ask[2])
-end
-return { 1, stamp, answers }
+return answer_all(ranks)

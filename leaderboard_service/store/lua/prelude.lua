@@ -36,50 +36,6 @@ local function members(meta, prefix, board)
   return nil
 end
 
--- {epoch, sequence, numbered_us, confirmed_us, floors} of the generation; nil when it is gone
--- or has lost profiles.
-local function stamp_of(meta, profiles)
-  local stamp = redis.call(
-    'HMGET', meta, 'epoch', 'sequence', 'numbered_us', 'confirmed_us', 'floors', 'profiles'
-  )
-  if not stamp[1] or size('HLEN', profiles) ~= tonumber(stamp[6]) then
-    return nil
-  end
-  stamp[6] = nil
-  return stamp
-end
-
--- {rank, score, users below, next higher score, profile} of one user, scores negated and as
--- text; false when the user is not on the board. O(log members).
-local function standing(key, profiles, user, total)
-  local score = redis.call('ZSCORE', key, user)
-  if not score then
-    return false
-  end
-  local better = redis.call('ZCOUNT', key, '-inf', '(' .. score)
-  local following = score
-  if better > 0 then
-    following = redis.call('ZRANGE', key, better - 1, better - 1, 'WITHSCORES')[2]
-  end
-  local lower = redis.call('ZCOUNT', key, '(' .. score, '+inf')
-  return { better + 1, score, lower, following, redis.call('HGET', profiles, user) }
-end
-
--- Entries from index `first` on, as four values: the first one's rank and its index,
--- {user, negated score, ...}, profiles.
-local function slice(key, profiles, first, count)
-  local found = redis.call('ZRANGE', key, first, first + count - 1, 'WITHSCORES')
-  if #found == 0 then
-    return 0, first, found, {}
-  end
-  local users = {}
-  for i = 1, #found, 2 do
-    users[#users + 1] = found[i]
-  end
-  local rank = redis.call('ZCOUNT', key, '-inf', '(' .. found[2]) + 1
-  return rank, first, found, redis.call('HMGET', profiles, unpack(users))
-end
-
 -- The floors of the windows, from their encoded form.
 local function floors_of(encoded)
   local year, month, week, day = encoded:match('^(%S+) (%S+) (%S+) (%S+)$')

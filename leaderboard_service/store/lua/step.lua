@@ -79,14 +79,19 @@ local function note(field, count)
   end
 end
 
--- The last write of a step: the counts of what was touched, and the position. The answer.
-local function advance()
+-- Notes the counts of what was touched.
+local function recount()
   for board in pairs(touched) do
     note('n:' .. board, redis.call('ZCARD', board_prefix .. board))
   end
   for user in pairs(touched_users) do
     note('h:' .. user, redis.call('HLEN', hidden_prefix .. user))
   end
+end
+
+-- The last write of a step: the counts of what was touched, and the position. The answer.
+local function advance()
+  recount()
   redis.call(
     'HSET', meta, 'epoch', ARGV[6], 'sequence', ARGV[7], 'numbered_us', ARGV[8],
     'confirmed_us', ARGV[9], 'profiles', redis.call('HLEN', profiles)

@@ -1,54 +1,43 @@
 -- Pages of boards, for all who ask at once.
--- KEYS    1 meta   2 profiles
--- ARGV    1 prefix of board keys
---         2 JSON [[board, size, negated score, user after whom it begins ("" for the top),
---           position of the page that the caller has ("" for none), user to add ("")], ...]
--- answer  {0} when the generation is gone, else {1, stamp, answers}: per ask
---         {total, standing of the added user or false, more (0 or 1), then the four of
---         `slice` (prelude)}, without the last five when the caller has the
---         page; false when the board has lost members.
--- cost    O(log members + size); within a tie a binary search.
+-- KEYS, ARGV, answer: see read.lua
+-- ask     board, mode, size, score and user after whom it begins ("" for the top), version of
+--         the page that the caller has ("" for none), a user to add who is in this part ("" for
+--         none), other boards whose scores are wanted
+-- answer  {total, `standing` (read.lua) of the added user, that user's other scores, entries
+--         before the page, entries with a higher score than that after which it begins,
+--         then the three of `lines` (read.lua)}, without the last five when the caller has the page
+-- cost    O(log members + size x (1 + other boards)); within a tie a binary search.
 
-local stamp = stamp_of(KEYS[1], KEYS[2])
-if not stamp then
-  return { 0 }
-end
-local position = stamp[1] .. ':' .. stamp[2]
+local version = stamp[1] .. ':' .. stamp[2] .. ':' .. stamp[6]
 
--- The index of the first entry after (score, user), whether that user still stands there or not.
-local function index_after(key, score, user)
-  if redis.call('ZSCORE', key, user) == score then
-    return redis.call('ZRANK', key, user) + 1
+local function page(board, mode, count, score, user, has, added, also)
+  local total = total_of(board)
+  if not total then
+    return board
   end
-  local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
-  local high = low + redis.call('ZCOUNT', key, score, score)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if precedes(user, redis.call('ZRANGE', key, middle, middle)[1]) then
-      high = middle
-    else
-      low = middle + 1
+  for _, other in ipairs(also) do
+    if not total_of(other) then
+      return other
     end
   end
-  return low
+  local entry, entry_also = {}, {}
+  if added ~= '' then
+    entry, entry_also = standing(board, mode, added), scores_on(also, { added })
+    if entry == TOO_DEEP then
+      return TOO_DEEP
+    end
+  end
+  if has == version then
+    return { total, entry, entry_also }
+  end
+  local key, first, better = board_prefix .. board, 0, 0
+  if user ~= '' then
+    first, better = place_after(key, score, user)
+    if mode == DENSE and not walk_to(board, score) then
+      return TOO_DEEP
+    end
+  end
+  return { total, entry, entry_also, first, better, lines(key, first, count, also) }
 end
 
-local function page(board, count, score, user, has, added)
-  local total = members(KEYS[1], ARGV[1], board)
-  if not total then
-    return false
-  end
-  local key = ARGV[1] .. board
-  local also = added ~= '' and standing(key, KEYS[2], added, total)
-  if has == position then
-    return { total, also }
-  end
-  local first = user == '' and 0 or index_after(key, score, user)
-  return { total, also, first + count < total and 1 or 0, slice(key, KEYS[2], first, count) }
-end
-
-local answers = {}
-for i, ask in ipairs(cjson.decode(ARGV[2])) do
-  answers[i] = page(unpack(ask))
-end
-return { 1, stamp, answers }
+return answer_all(page)

@@ -1,0 +1,148 @@
+"""The history from a position on, read as far as it is wanted."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from typing import cast
+
+from grpc import aio
+
+from leaderboard_service.domain.answer import Position
+from shared.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from shared.gen.laurel.progress.v1.progress_pb2 import (
+    Change,
+    WatchXpDeltasRequest,
+    WatchXpDeltasResponse,
+)
+from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
+from shared.gen.laurel.types.v1 import types_pb2
+from shared.status import error_from_rpc
+
+_AGAIN_S = 0.1
+_PATIENCE_S = 30.0
+"""How long ProgressService may not answer."""
+
+Call = aio.UnaryStreamCall[WatchXpDeltasRequest, WatchXpDeltasResponse]
+
+
+class HistoryLost(Exception):
+    """The history does not go on where it was left: PostgreSQL is another than it was."""
+
+
+class History:
+    """The changes after a position, handed out in order. A stream that ends is opened again.
+
+    It holds what was read and not taken, and must be closed.
+    """
+
+    def __init__(self, stub: ProgressServiceStub, after: Position) -> None:
+        self._stub = stub
+        self._through = after
+        """How far it is read, in the tenure that numbered last when that was sent."""
+        self._changes: deque[Change] = deque()
+        self._silent_since = 0.0
+        """When ProgressService first did not answer; 0: it did."""
+        self._call: Call | None = None
+        self._reading: asyncio.Future[WatchXpDeltasResponse | None] | None = None
+
+    async def reach(self, position: Position, within_s: float) -> bool:
+        """Reads on until the position is reached, in the tenure that it is of; False when that
+        takes longer.
+
+        Raises HistoryLost, and aio.AioRpcError when ProgressService has not answered for long.
+        """
+        give_up = time.monotonic() + within_s
+        while not self._holds(position):
+            left_s = give_up - time.monotonic()
+            if left_s <= 0:
+                return False
+            await self._read_on(left_s)
+        return True
+
+    async def read_to_head(self) -> None:
+        """Reads everything that is numbered by now. Raises as `reach`, and TimeoutError."""
+        # The first message of a new stream says how far the history is.
+        await self.close()
+        head: int | None = None
+        give_up = time.monotonic() + _PATIENCE_S
+        while head is None or self._through.sequence < head:
+            left_s = give_up - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            message = await self._read_on(left_s)
+            if message is not None and head is None:
+                head = message.head_sequence
+
+    def erased(self) -> set[str]:
+        """Users who are erased by changes that are read and not taken."""
+        return {
+            change.user_erasure.user_id
+            for change in self._changes
+            if change.WhichOneof("kind") == "user_erasure"
+        }
+
+    def take(self, sequence: int, most: int) -> list[Change]:
+        """The next changes, at most so many and none beyond `sequence`."""
+        taken: list[Change] = []
+        while self._changes and len(taken) < most and self._changes[0].sequence <= sequence:
+            taken.append(self._changes.popleft())
+        return taken
+
+    async def close(self) -> None:
+        """Ends the stream; reading on opens another."""
+        reading, call = self._reading, self._call
+        self._reading = self._call = None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait((reading,))
+        if call is not None:
+            call.cancel()
+
+    def _holds(self, position: Position) -> bool:
+        through = self._through
+        return through.sequence >= position.sequence and through.epoch == position.epoch
+
+    async def _read_on(self, within_s: float) -> WatchXpDeltasResponse | None:
+        """A message, if one comes in time. A read that is under way is not cancelled for that: it
+        would end the stream.
+        """
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._read())
+        await asyncio.wait((self._reading,), timeout=within_s)
+        if not self._reading.done():
+            return None
+        reading, self._reading = self._reading, None
+        try:
+            message = reading.result()
+        except aio.AioRpcError as error:
+            self._check_passing(error)
+            message = None
+        if message is None:
+            self._call = None
+            await asyncio.sleep(_AGAIN_S * random.uniform(0.5, 1.0))
+            return None
+        self._silent_since = 0.0
+        if message.changes and message.changes[0].sequence != self._through.sequence + 1:
+            raise HistoryLost(f"{message.changes[0].sequence} after {self._through.sequence}")
+        self._changes.extend(message.changes)
+        self._through = Position(message.through.epoch, message.through.sequence)
+        return message
+
+    async def _read(self) -> WatchXpDeltasResponse | None:
+        if self._call is None:
+            through = self._through
+            after = types_pb2.Position(epoch=through.epoch, sequence=through.sequence)
+            self._call = self._stub.WatchXpDeltas(WatchXpDeltasRequest(after=after))
+        message = await self._call.read()
+        return None if message is aio.EOF else cast("WatchXpDeltasResponse", message)
+
+    def _check_passing(self, error: aio.AioRpcError) -> None:
+        """Raises HistoryLost unless it is of a kind that passes, and the error when it does not."""
+        refusal = error_from_rpc(error)
+        if not isinstance(refusal, Unavailable | ResourceExhausted | DeadlineExceeded):
+            raise HistoryLost(refusal.reason) from None
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        if now > self._silent_since + _PATIENCE_S:
+            raise error
