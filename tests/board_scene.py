@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from leaderboard_service.composition import LeaderboardApp
 from leaderboard_service.domain.answer import Entry, RankMode
 from leaderboard_service.domain.fold import Profile
 from progress_service.settings import ProgressSettings
@@ -26,14 +27,17 @@ from tests.scored_board import put_scores
 STORES = ["redis", "redis in 16 parts", "redis cluster", "postgresql"]
 MODES = list(RankMode)
 TIES = {"ann": 50, "bob": 50, "cat": 30, "dan": 30, "eve": 10}
+NOW = {"ann": 1, "bob": 2, "cat": 3, "dan": 4}
+"""The XP of those, as many points as in TIES in all, that is of today and of course "c"."""
 LONG_AGO = 400
-"""Days: in no window's present period."""
+"""The days since the other XP: in no window's present period."""
 
 
 @dataclass
 class Scene:
     """Some boards, and the store that all answers are from; "ghost" is hidden and on each."""
 
+    app: LeaderboardApp
     boards: LeaderboardServiceStub
     progress: Progress
     source: int
@@ -45,10 +49,6 @@ class Scene:
     ladder: types_pb2.Board
     """More users than a dense rank may have different scores above it, each with another."""
 
-    @property
-    def all(self) -> tuple[types_pb2.Board, ...]:
-        return self.ties, self.crowd, self.ladder
-
     def listed(self, board: types_pb2.Board, mode: RankMode) -> list[Entry]:
         """The whole board, as it must be."""
         profiles = {user: Profile(user.title(), "", hidden=user == "ghost") for user in _NAMED}
@@ -56,6 +56,11 @@ class Scene:
 
 
 _NAMED = (*TIES, "ghost")
+
+
+def numbered(mode: RankMode) -> types_pb2.RankMode.ValueType:
+    """The mode as requests have it."""
+    return types_pb2.RankMode.ValueType(mode)
 
 
 def entries(messages: object) -> list[Entry]:
@@ -116,13 +121,13 @@ async def open_scene(place: Place) -> AsyncIterator[Scene]:
         dial(app) as channel,
     ):
         pair = Pair(channel, progress)
-        scene = await _fill(pair, place.source)
+        scene = await _fill(app, pair, place.source)
         if scene.source == REDIS:
             await pair.settled()
         yield scene
 
 
-async def _fill(pair: Pair, source: int) -> Scene:
+async def _fill(app: LeaderboardApp, pair: Pair, source: int) -> Scene:
     progress = pair.progress
     await progress.put_users(*_NAMED)
     await progress.put_course("c", level("l"))
@@ -130,8 +135,10 @@ async def _fill(pair: Pair, source: int) -> Scene:
     crowd, ladder = _many()
     await _put_many(progress, [*crowd, *ladder])
     for user, score in TIES.items():
-        await progress.award(user, score - 2, occurred_time=ago(LONG_AGO))
-        await progress.award(user, 2, course_id="c")
+        now = NOW.get(user, 0)
+        await progress.award(user, score - now, occurred_time=ago(LONG_AGO))
+        if now:
+            await progress.award(user, now, course_id="c")
     found: dict[str, dict[str, int]] = {}
     boards = []
     for of_users in (TIES, crowd, ladder):
@@ -140,7 +147,7 @@ async def _fill(pair: Pair, source: int) -> Scene:
         board.window = types_pb2.WINDOW_ALL_TIME
         found[board.metric] = scores
         boards.append(board)
-    return Scene(pair.boards, progress, source, found, *boards)
+    return Scene(app, pair.boards, progress, source, found, *boards)
 
 
 def _many() -> tuple[dict[str, int], dict[str, int]]:

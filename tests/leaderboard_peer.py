@@ -24,6 +24,7 @@ from tests.leaderboard_history import History, board_message
 from tests.signing import SIGNER
 
 CHECKPOINT_S = 0.1
+CHUNK = 2_000
 
 
 class Peer(
@@ -127,9 +128,11 @@ class Peer(
                 for user, score in scores.items()
                 if score
             ]
-            await context.write(
-                pb.SnapshotStandingsResponse(**at, board=board_message(name), standings=standings)
-            )
+            for start in range(0, len(standings), CHUNK):
+                some = standings[start : start + CHUNK]
+                await context.write(
+                    pb.SnapshotStandingsResponse(**at, board=board_message(name), standings=some)
+                )
         await context.write(pb.SnapshotStandingsResponse(**at, complete=True))
 
     async def ListStandings(

@@ -10,7 +10,7 @@ GROUP_BOARDS = 200
 """What is read of a hidden user is read of every board of the group, in one script."""
 SLICE_STANDINGS = 200_000
 """A larger board is compared in slices by user, so that a comparison holds no more than about
-so many standings (some 40 MB)."""
+so many standings (some 60 MB)."""
 
 
 @dataclass(frozen=True, slots=True)

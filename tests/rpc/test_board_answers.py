@@ -1,17 +1,15 @@
 """The RPCs of LeaderboardService give the same answers from every store: those of a sorted list."""
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from leaderboard_service.domain.answer import RankMode
 from shared import page_token
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.page_token import PageToken
-from tests.board_scene import MODES, STORES, TIES, Place, Scene, entries, open_place, open_scene
+from tests.board_scene import MODES, TIES, Scene, entries, numbered
 from tests.leaderboard_app import POSTGRESQL
 from tests.leaderboard_model import around
 from tests.signing import SIGNER
@@ -22,24 +20,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 in_every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name.lower())
 
 
-@pytest.fixture(scope="module", params=STORES)
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    with open_place(request.param, request) as found:
-        yield found
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(place: Place) -> AsyncIterator[Scene]:
-    async with open_scene(place) as found:
-        yield found
-
-
 async def _pages(scene: Scene, board: types_pb2.Board, size: int, mode: RankMode) -> list[Any]:
     """A board page by page, each answered from the scene's store and with the token of the next."""
     pages: list[pb.GetTopResponse] = []
     token = ""
     while not pages or token:
-        request = pb.GetTopRequest(board=board, page_size=size, page_token=token, rank_mode=mode)
+        request = pb.GetTopRequest(
+            board=board, page_size=size, page_token=token, rank_mode=numbered(mode)
+        )
         page = await scene.boards.GetTop(request)
         assert page.state.source == scene.source
         token = page.next_page_token
@@ -90,7 +78,7 @@ async def test_a_rank_says_how_many_are_below_and_what_is_missing(
         listed = scene.listed(board, mode)
         by_user = {entry.user_id: entry for entry in listed}
         for user in users:
-            request = pb.GetRankRequest(board=board, user_id=user, rank_mode=mode)
+            request = pb.GetRankRequest(board=board, user_id=user, rank_mode=numbered(mode))
             answer = await scene.boards.GetRank(request)
             assert entries([answer.entry]) == [by_user[user]]
             score = by_user[user].score
@@ -106,7 +94,7 @@ async def test_who_is_not_on_the_board_has_no_entry_and_no_neighbours(
     scene: Scene, mode: RankMode
 ) -> None:
     for user in ("nobody", "ghost", "u1"):
-        of: dict[str, Any] = {"board": scene.ties, "user_id": user, "rank_mode": mode}
+        of: dict[str, Any] = {"board": scene.ties, "user_id": user, "rank_mode": numbered(mode)}
         rank = await scene.boards.GetRank(pb.GetRankRequest(**of))
         assert not rank.HasField("entry")
         assert (rank.percentile, rank.score_to_next_rank, rank.state.total_users) == (0, 0, 5)
@@ -125,7 +113,7 @@ async def test_around_has_the_user_in_the_middle_or_as_near_as_the_ends_allow(
         for entry in [*listed[:3], *listed[len(listed) // 2 :: 40], *listed[-3:]]:
             for count in counts:
                 request = pb.GetAroundRequest(
-                    board=board, user_id=entry.user_id, count=count, rank_mode=mode
+                    board=board, user_id=entry.user_id, count=count, rank_mode=numbered(mode)
                 )
                 near = await scene.boards.GetAround(request)
                 expected = around(listed, entry.user_id, min(count or 11, 101))
@@ -140,7 +128,7 @@ async def test_a_batch_of_500_is_ranked_and_names_those_who_are_not_on_the_board
     strangers = [f"x{number}" for number in range(250)]
     users = [f"u{number}" for number in range(249)]
     asked = [*strangers, "ghost", *users]
-    request = pb.BatchGetRanksRequest(board=scene.crowd, user_ids=asked, rank_mode=mode)
+    request = pb.BatchGetRanksRequest(board=scene.crowd, user_ids=asked, rank_mode=numbered(mode))
     answer = await scene.boards.BatchGetRanks(request)
     listed = scene.listed(scene.crowd, mode)
     assert entries(answer.entries) == [entry for entry in listed if entry.user_id in set(users)]
@@ -164,7 +152,9 @@ async def test_a_batch_answers_each_user_once_and_of_no_one_the_boards_state(sce
 async def test_the_top_comes_with_the_callers_own_entry(scene: Scene, mode: RankMode) -> None:
     by_user = {entry.user_id: entry for entry in scene.listed(scene.crowd, mode)}
     for user in ("u1", "u2", "u3"):
-        request = pb.GetTopRequest(board=scene.crowd, page_size=2, user_id=user, rank_mode=mode)
+        request = pb.GetTopRequest(
+            board=scene.crowd, page_size=2, user_id=user, rank_mode=numbered(mode)
+        )
         top = await scene.boards.GetTop(request)
         assert entries([top.user_entry]) == [by_user[user]]
 
@@ -173,15 +163,21 @@ async def test_a_dense_rank_below_many_scores_is_right_too(scene: Scene) -> None
     dense = RankMode.DENSE
     listed = scene.listed(scene.ladder, dense)
     for entry in (listed[0], listed[600], listed[-1]):
-        request = pb.GetRankRequest(board=scene.ladder, user_id=entry.user_id, rank_mode=dense)
+        request = pb.GetRankRequest(
+            board=scene.ladder, user_id=entry.user_id, rank_mode=numbered(dense)
+        )
         answer = await scene.boards.GetRank(request)
         assert entries([answer.entry]) == [entry]
         assert answer.state.source in {scene.source, POSTGRESQL}
     batch = pb.BatchGetRanksRequest(
-        board=scene.ladder, user_ids=[entry.user_id for entry in listed[::3]], rank_mode=dense
+        board=scene.ladder,
+        user_ids=[entry.user_id for entry in listed[::3]],
+        rank_mode=numbered(dense),
     )
     assert entries((await scene.boards.BatchGetRanks(batch)).entries) == listed[::3]
-    last = pb.GetAroundRequest(board=scene.ladder, user_id=listed[-1].user_id, rank_mode=dense)
+    last = pb.GetAroundRequest(
+        board=scene.ladder, user_id=listed[-1].user_id, rank_mode=numbered(dense)
+    )
     assert entries((await scene.boards.GetAround(last)).entries) == listed[-11:]
 
 

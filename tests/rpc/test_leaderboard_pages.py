@@ -2,12 +2,12 @@
 
 from uuid import uuid4
 
-import grpc
 import pytest
 from grpc import aio
 
-from leaderboard_service.domain.question import After
+from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import Board
+from leaderboard_service.domain.question import After
 from leaderboard_service.domain.request import token_after
 from progress_service.settings import ProgressSettings
 from shared.errors import InvalidInput
@@ -16,7 +16,7 @@ from shared.gen.laurel.progress.v1 import progress_pb2
 from shared.periods import Window
 from shared.status import error_from_rpc
 from tests.conftest import running_progress
-from tests.leaderboard_app import POSTGRESQL, REDIS, Client, fill, live_client
+from tests.leaderboard_app import POSTGRESQL, REDIS, Client, direct, fill, live_client
 from tests.leaderboard_peer import Peer
 from tests.progress import refused
 from tests.signing import SIGNER
@@ -48,16 +48,22 @@ async def test_a_page_token_outlives_a_tenure_and_is_judged_once(redis_url: str)
         assert peer.list_calls == 1
 
 
-async def test_a_page_token_of_another_history_is_refused(redis_url: str) -> None:
+async def test_a_list_begun_on_one_store_goes_on_on_the_other(redis_url: str) -> None:
     peer = Peer()
     await fill(peer)
-    async with live_client(redis_url, peer) as client:
-        with pytest.raises(aio.AioRpcError) as caught:
-            await _page(client, token_after(SIGNER, XP, After(14, "e", "nobody-s")))
-        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        error = error_from_rpc(caught.value)
-        assert error.reason == "INVALID_PAGE_TOKEN"
-        assert [violation.field for violation in error.violations] == ["page_token"]
+    async with live_client(redis_url, peer) as client, direct(redis_url) as redis:
+        first = await _page(client)
+        assert (_users(first), first.state.source) == (["f", "e"], REDIS)
+        # Redis has lost its boards, and they cannot be rebuilt.
+        peer.cut_snapshots = 10**6
+        await redis.flushdb()
+        second = await _page(client, first.next_page_token)
+        assert (_users(second), second.state.source) == (["d", "c"], POSTGRESQL)
+        peer.cut_snapshots = 0
+        await client.live()
+        third = await _page(client, second.next_page_token)
+        assert (_users(third), third.state.source) == (["b", "a"], REDIS)
+        assert third.next_page_token == ""
 
 
 async def test_postgresql_knows_its_own_tenures_and_no_others(postgres_url: str) -> None:
@@ -77,7 +83,9 @@ async def test_postgresql_knows_its_own_tenures_and_no_others(postgres_url: str)
         rest = await progress.standings.ListStandings(request)
         assert [one.user_id for one in rest.standings] == ["bob", "eve"]
         for epoch in (str(uuid4()), "no-uuid"):
-            request.page_token = token_after(SIGNER, XP, After(9, "ann", epoch))
+            request.page_token = token_after(
+                SIGNER, XP, RankMode.COMPETITION, After(9, "ann", epoch)
+            )
             async with refused(InvalidInput, "INVALID_PAGE_TOKEN"):
                 await progress.standings.ListStandings(request)
 

@@ -51,8 +51,8 @@ async def write(client: Client, seed: int, stopped: asyncio.Event) -> None:
                 day = chance.choice([TODAY, TODAY, "2020-05-05"])
                 await writer.credit(user, chance.randint(1, 9), day, chance.choice(["", "c"]))
         await asyncio.sleep(0.004)
-        if len(client.peer.changes) % 64 == 0:
-            await client.live_at(len(client.peer.changes) - 64)
+        if len(client.peer.changes) % 16 == 0:
+            await client.live_at(len(client.peer.changes) - 16)
 
 
 @pytest.mark.parametrize("parts", [1, 4])

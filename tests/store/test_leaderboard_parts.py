@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Floors
@@ -43,31 +44,23 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
 class Dump:
     """A part of the boards as it was: a replica that has not heard the newest."""
 
-    def __init__(self, stores: Stores, number: int) -> None:
-        self._stores = stores
-        self._start = stores.generation.parts[number].meta.removesuffix("meta")
-        self._keys: dict[str, Any] = {}
+    def __init__(self, redis_url: str, stores: Stores, number: int) -> None:
+        self._url = redis_url
+        self._pattern = stores.generation.parts[number].meta.removesuffix("meta") + "*"
+        self._keys: dict[Any, Any] = {}
 
     async def take(self) -> "Dump":
-        # What keys hold is not text.
-        client: Any = self._stores.link.client
-        raw = client.connection_pool.connection_kwargs | {"decode_responses": False}
-        pool = type(client.connection_pool)(
-            connection_class=client.connection_pool.connection_class, max_connections=1, **raw
-        )
-        self._raw = type(client)(connection_pool=pool)
-        for key in await self._raw.keys(f"{self._start}*"):
-            self._keys[key] = await self._raw.dump(key)
+        async with Redis.from_url(self._url) as redis:
+            for key in await redis.keys(self._pattern):
+                self._keys[key] = await redis.dump(key)
         return self
 
     async def restore(self) -> None:
-        now = await self._raw.keys(f"{self._start}*")
-        if now:
-            await self._raw.delete(*now)
-        for key, value in self._keys.items():
-            await self._raw.restore(key, 0, value)
-        await self._raw.aclose()
-        await self._raw.connection_pool.disconnect()
+        async with Redis.from_url(self._url) as redis:
+            if now := await redis.keys(self._pattern):
+                await redis.delete(*now)
+            for key, value in self._keys.items():
+                await redis.restore(key, 0, value)
 
 
 def test_a_user_belongs_to_one_part_for_good() -> None:
@@ -156,7 +149,7 @@ async def test_a_part_that_is_behind_is_brought_to_the_others_first(redis_url: s
     async with open_world(redis_url, PARTS) as world:
         await _some_changes(world)
         behind = world.stores.generation.part_of(USERS[0])
-        dump = await Dump(world.stores, behind).take()
+        dump = await Dump(redis_url, world.stores, behind).take()
         await _some_changes(world)
         await dump.restore()
         await world.restart()
@@ -170,7 +163,7 @@ async def test_a_part_that_is_behind_is_brought_to_the_others_first(redis_url: s
 
 async def test_who_does_not_know_that_a_part_fell_behind_starts_again(redis_url: str) -> None:
     async with open_world(redis_url, PARTS) as world:
-        dump = await Dump(world.stores, 1).take()
+        dump = await Dump(redis_url, world.stores, 1).take()
         await _some_changes(world)
         await dump.restore()
         await world.writer.credit(USERS[0], 1, DAYS[0], "")
@@ -191,7 +184,7 @@ async def test_parts_at_any_positions_come_to_the_same_boards(
         dumps = []
         for _ in range(data.draw(st.integers(1, 3))):
             number = data.draw(st.integers(0, PARTS - 1))
-            dumps.append(await Dump(world.stores, number).take())
+            dumps.append(await Dump(redis_url, world.stores, number).take())
             await _some_changes(world)
         for dump in dumps:
             await dump.restore()

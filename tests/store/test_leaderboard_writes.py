@@ -131,7 +131,7 @@ async def test_large_batches_are_written_whole(redis_url: str) -> None:
         await stores.apply(fold)
         await stores.apply(scores_fold([(user, -1) for user, _ in scores]))
         found: dict[str, float] = dict(
-            await stores.link.client.zrange(  # type: ignore[arg-type]
+            await stores.link.client.zrange(
                 stores.generation.parts[0].board(XP.name), 0, -1, withscores=True
             )
         )

@@ -15,7 +15,7 @@ from leaderboard_service.domain.board import (
     parse_board_name,
 )
 from leaderboard_service.domain.fold import Fold, Profile
-from shared.errors import InvalidInput, Unimplemented
+from shared.errors import InvalidInput
 from shared.periods import Window, period_of
 
 TODAY = date(2026, 11, 20)
@@ -119,10 +119,9 @@ def test_a_batch_names_each_user_once() -> None:
             rules.check_batch(bad)
 
 
-def test_rank_modes_that_are_not_offered_say_so() -> None:
-    rules.check_rank_mode(0)
-    rules.check_rank_mode(1)
-    with pytest.raises(Unimplemented):
-        rules.check_rank_mode(2)
-    with pytest.raises(InvalidInput):
-        rules.check_rank_mode(4)
+def test_a_rank_mode_is_competition_unless_said_and_one_of_three() -> None:
+    assert [rules.rank_mode(number) for number in (0, 1, 2, 3)] == [1, 1, 2, 3]
+    for number in (-1, 4):
+        with pytest.raises(InvalidInput) as caught:
+            rules.rank_mode(number)
+        assert caught.value.violations[0].field == "rank_mode"
