@@ -59,6 +59,12 @@ class Run:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is over, and there are new boards."""
+        done = self.done
+        return done.done() and not done.cancelled() and done.exception() is None
+
 
 def _seen(done: "asyncio.Future[None]") -> None:
     if not done.cancelled():

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from grpc import aio
 
@@ -25,7 +25,7 @@ _SILENCE_S = 30.0
 _PATIENCE_S = 60.0
 _AGAIN_S = 1.0
 
-Take = Callable[[str, Iterable[pb.Standing]], None]
+Take = Callable[[str, Collection[pb.Standing]], None]
 
 
 class Snapshots:
@@ -44,8 +44,8 @@ class Snapshots:
         """
         counts: dict[str, int] = {}
 
-        def take(board: str, standings: Iterable[pb.Standing]) -> None:
-            counts[board] = counts.get(board, 0) + sum(1 for _ in standings)
+        def take(board: str, standings: Collection[pb.Standing]) -> None:
+            counts[board] = counts.get(board, 0) + len(standings)
 
         await self._read(_request(boards, floor_messages(floors)), take)
         return counts
@@ -54,7 +54,7 @@ class Snapshots:
         """The standings of a group, and as of when."""
         expected = Expected(group)
 
-        def take(board: str, standings: Iterable[pb.Standing]) -> None:
+        def take(board: str, standings: Collection[pb.Standing]) -> None:
             for one in standings:
                 expected.load(board, one.user_id, one.score, hidden=one.hidden)
 

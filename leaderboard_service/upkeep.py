@@ -8,7 +8,7 @@ import structlog
 
 from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.domain.board import Floors
-from leaderboard_service.rebuild import Rebuilder
+from leaderboard_service.rebuild import Rebuilder, Run
 from leaderboard_service.store.boards import BoardWriter
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations
@@ -40,7 +40,8 @@ class Upkeep:
         self._generations = generations
         self._breaker = breaker
         self._rebuilder = rebuilder
-        self._checked_parts = False
+        self._parts_settled = False
+        self._repartition: Run | None = None
         self._wanted_floors = wanted_floors
         self._orphans: set[Generation] = set()
         self._trouble = Trouble(log)
@@ -69,16 +70,17 @@ class Upkeep:
             await asyncio.sleep(_POINTER_S)
 
     def _check_parts(self) -> None:
-        """Has the boards rebuilt if they have another number of parts than the setting says.
-
-        Only those found first: processes with different settings would go on for ever.
+        """Has the boards rebuilt if they have another number of parts than the setting says, once:
+        processes with different settings would go on for ever.
         """
         generation = self._generations.current
-        if generation is None or self._checked_parts:
+        if generation is None or self._parts_settled:
             return
-        self._checked_parts = True
-        if len(generation.parts) != self._rebuilder.parts:
-            self._rebuilder.request("the number of parts was changed")
+        run = self._repartition
+        if len(generation.parts) == self._rebuilder.parts or (run is not None and run.succeeded):
+            self._parts_settled = True
+        elif run is None or run.done.done():
+            self._repartition = self._rebuilder.request("the number of parts was changed")
 
     async def raise_floors(self) -> None:
         """Drops boards of periods that are no longer to be kept."""

@@ -142,6 +142,21 @@ async def test_what_is_mended_while_redis_goes_on_is_right_where_it_is_then(worl
     await world.check()
 
 
+async def test_on_a_cluster_damage_is_found_and_mended(redis_cluster_url: str) -> None:
+    async with open_world(redis_cluster_url, 5) as world:
+        for user in USERS:
+            await world.writer.credit(user, 5, DAYS[0], "c")
+        await world.writer.profile("z", hidden=True)
+        await world.follow()
+        for user in USERS[:2]:
+            await spoil(world.stores, user, 70)
+        found = await compare(world, await snapshot(world), repair=True)
+        assert {one.user_id for one in found} == set(USERS[:2])
+        boards = await BoardChecks(world.stores.link).boards(world.stores.generation)
+        assert boards[XP.name] == 3
+        await world.check()
+
+
 async def spoil(stores: Stores, user: str, score: int) -> None:
     part = stores.generation.parts[stores.generation.part_of(user)]
     client = stores.link.client
