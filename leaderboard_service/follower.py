@@ -37,6 +37,7 @@ _STEADY_S = 5.0
 # While a step is in some parts and not in others, readers have to ask again: so there are fewer,
 # larger steps when the boards are in parts.
 _PARTS_PAUSE_S = 0.02
+_CURRENT_US = 100_000
 # The history that Redis stands in is not that of PostgreSQL (any more).
 _REFUSALS = frozenset({"HISTORY_TRUNCATED", "EPOCH_MISMATCH"})
 
@@ -160,7 +161,7 @@ class Follower:
                 self._trouble.over("follower goes on")
                 if self._generations.current != applier.generation:
                     return
-                if len(applier.generation.parts) > 1:
+                if len(applier.generation.parts) > 1 and self._is_current(applier.meta):
                     await asyncio.sleep(_PARTS_PAUSE_S)
             self._status.connected = False
         except TimeoutError:
@@ -173,6 +174,10 @@ class Follower:
                 raise
         finally:
             call.cancel()
+
+    def _is_current(self, meta: Meta) -> bool:
+        """Whether what was applied last is new: whoever is behind does not pause."""
+        return time.time_ns() // 1000 - meta.last.numbered_us < _CURRENT_US
 
     def _note_head(self, sequence: int) -> None:
         self._status.head_sequence = sequence

@@ -93,11 +93,13 @@ class History:
         """Ends the stream; reading on opens another."""
         reading, call = self._reading, self._call
         self._reading = self._call = None
+        if call is not None:
+            call.cancel()
         if reading is not None:
             reading.cancel()
             await asyncio.wait((reading,))
-        if call is not None:
-            call.cancel()
+            if not reading.cancelled():
+                reading.exception()  # seen
 
     def _holds(self, position: Position) -> bool:
         through = self._through

@@ -18,7 +18,7 @@ AskT = TypeVar("AskT", bound=Ask)
 CONNECTIONS = 4
 """Reads at once: one of each kind."""
 
-_WALK = 400
+_WALK = 500
 """A walk through the distinct scores of a board takes as long as so many entries, at most."""
 _SEARCH = 3
 """The same of the place of a score and user among those of a part that the user is not in."""
@@ -44,7 +44,7 @@ class BoardReader:
         self._generations = generations
         self._breaker = breaker
         read = self._of_current
-        self._ranks = Lane(read(reads.rank), _weigh_rank, patience_s)
+        self._ranks = Lane(read(reads.rank), weigh_rank, patience_s)
         self._batches = Lane(read(reads.batch), _weigh_batch, patience_s)
         self._tops = Lane(read(reads.top), _weigh_top, patience_s)
         self._arounds = Lane(read(reads.around), _weigh_around, patience_s)
@@ -99,7 +99,8 @@ def _answer(outcome: Outcome) -> object:
     return outcome
 
 
-def _weigh_rank(ask: RankAsk, walked: set[str]) -> int:
+def weigh_rank(ask: RankAsk, walked: set[str]) -> int:
+    """How many entries' work it is; `walked` are the boards of those that are taken with it."""
     return _of_mode(ask, 1, walked)
 
 

@@ -1,5 +1,5 @@
-"""What a foreign hand does to boards in Redis so that nobody but a comparison notices: what meta
-counts stays right.
+"""What a foreign hand does to the boards of the scene of verify_boards. But for what cannot be
+mended, what meta counts stays right, so that nobody but a comparison notices.
 """
 
 from collections.abc import AsyncIterator
@@ -8,6 +8,11 @@ from typing import Any
 
 from leaderboard_service.store.keys import HIDDEN, MEMBERS, Generation, Part
 from tests.leaderboard_app import direct
+from tests.verify_boards import ALL_TIME, TODAY, Mismatch
+
+DAY = f"xp//day/{TODAY}"
+MARKS = "marks/c/all_time/"
+UNHEARD = "unheard//all_time/"
 
 
 class Hand:
@@ -63,3 +68,100 @@ async def hand(redis_url: str) -> AsyncIterator[Hand]:
     """A hand in the boards that are read."""
     async with direct(redis_url) as redis:
         yield Hand(redis, Generation(str(await redis.get("laurel:generation"))))
+
+
+async def wrong_score(hand: Hand) -> list[Mismatch]:
+    await hand.put(ALL_TIME, "a", 99)
+    return [(ALL_TIME, "a", 10, 99)]
+
+
+async def too_low(hand: Hand) -> list[Mismatch]:
+    await hand.put(ALL_TIME, "crowd-3", 1)
+    return [(ALL_TIME, "crowd-3", 18, 1)]
+
+
+async def missing(hand: Hand) -> list[Mismatch]:
+    await hand.remove(DAY, "b")
+    return [(DAY, "b", 11, 0)]
+
+
+async def foreign(hand: Hand) -> list[Mismatch]:
+    await hand.put(ALL_TIME, "nobody", 7)
+    await hand.put(MARKS, "crowd-3", 5)
+    return [(ALL_TIME, "nobody", 0, 7), (MARKS, "crowd-3", 0, 5)]
+
+
+async def hidden_score(hand: Hand) -> list[Mismatch]:
+    await hand.keep(ALL_TIME, "h", 1)
+    await hand.keep(DAY, "i", 5)
+    return [(ALL_TIME, "h", 13, 1), (DAY, "i", 14, 5)]
+
+
+async def hidden_lost(hand: Hand) -> list[Mismatch]:
+    await hand.forget(MARKS, "h")
+    return [(MARKS, "h", 8, 0)]
+
+
+async def hidden_on_the_board(hand: Hand) -> list[Mismatch]:
+    await hand.put(ALL_TIME, "i", 14)
+    return [(ALL_TIME, "i", 0, 14)]
+
+
+async def shown_beside_the_board(hand: Hand) -> list[Mismatch]:
+    await hand.keep(ALL_TIME, "c", 12)
+    return [(ALL_TIME, "c", 0, 12)]
+
+
+async def moved_beside_the_board(hand: Hand) -> list[Mismatch]:
+    await hand.remove(ALL_TIME, "c")
+    await hand.keep(ALL_TIME, "c", 12)
+    return [(ALL_TIME, "c", 0, 12)]
+
+
+async def whole_board(hand: Hand) -> list[Mismatch]:
+    await hand.drop(MARKS)
+    return [(MARKS, user, 5 + number, 0) for number, user in enumerate("abc")]
+
+
+async def unknown_board(hand: Hand) -> list[Mismatch]:
+    await hand.put(UNHEARD, "a", 3)
+    await hand.put(UNHEARD, "nobody", 4)
+    return [(UNHEARD, "a", 0, 3), (UNHEARD, "nobody", 0, 4)]
+
+
+async def on_boards(hand: Hand) -> list[Mismatch]:
+    damage = [wrong_score, too_low, missing, foreign, hidden_score, unknown_board]
+    return [one for do in damage for one in await do(hand)]
+
+
+async def beside_boards(hand: Hand) -> list[Mismatch]:
+    damage = [hidden_lost, hidden_on_the_board, shown_beside_the_board, whole_board]
+    return [one for do in damage for one in await do(hand)]
+
+
+# What cannot be mended.
+
+
+async def miscounted_board(hand: Hand) -> list[Mismatch]:
+    await hand.redis.zrem(hand.part("b").board(ALL_TIME), "b")
+    return [(ALL_TIME, "b", 11, 0)]
+
+
+async def board_of_another_type(hand: Hand) -> list[Mismatch]:
+    await hand.redis.set(hand.part("a").board(MARKS), "x")
+    return [(MARKS, user, 5 + number, 0) for number, user in enumerate("abc")]
+
+
+async def uncounted_board(hand: Hand) -> list[Mismatch]:
+    await hand.redis.zadd(hand.part("a").board(UNHEARD), {"a": -3})
+    return [(UNHEARD, "a", 0, 3)]
+
+
+async def miscounted_hidden(hand: Hand) -> list[Mismatch]:
+    await hand.redis.hdel(hand.part("h").hidden("h"), ALL_TIME)
+    return [(ALL_TIME, "h", 13, 0)]
+
+
+async def profiles_lost(hand: Hand) -> list[Mismatch]:
+    await hand.redis.delete(hand.part("a").profiles)
+    return []

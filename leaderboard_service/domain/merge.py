@@ -107,11 +107,13 @@ def spots(lines: Sequence[Line], mode: RankMode) -> list[Spot]:
     return [(line[0], "") for line in lines]
 
 
-def spots_to_ask(lines: Sequence[Line], mode: RankMode) -> Iterable[Spot]:
+def spots_to_ask(lines: Sequence[Line], mode: RankMode) -> list[Spot]:
     """What every part must have been asked about, for ranks of these entries, best first; dense
     ranks are told from the distinct scores down to the last.
     """
-    return dict.fromkeys(spots(lines[-1:] if mode == RankMode.DENSE else lines, mode))
+    if mode == RankMode.DENSE:
+        lines = lines[-1:]
+    return list(dict.fromkeys(spots(lines, mode)))
 
 
 def batch(

@@ -16,20 +16,20 @@ from leaderboard_service.store.reading import Packed, Reading, Refusal
 async def read_batches(
     reading: Reading, script: Script, asks: Sequence[BatchAsk]
 ) -> list[ListAnswer | Refusal]:
-    """Asks each part for its own users, who bring their scores, and then for what it has not
-    counted of the scores of all: with one part there is nothing left.
+    """Asks each part for its own users, who bring their scores, and then every part for all those
+    scores: with one part there is nothing left to ask.
     """
     batches = [_Batch(reading, ask) for ask in asks]
     questions = [question for batch in batches for question in batch.first_questions()]
     answers = iter(await reading.ask(script, questions))
     for batch in batches:
         batch.take(islice(answers, len(reading.parts)))
-    rest = [(batch, part, spots) for batch in batches for part, spots in batch.not_counted()]
-    if rest:
-        left = [(part, batch.question(spots=spots)) for batch, part, spots in rest]
-        counts = await reading.ask(script, left)
-        for (batch, part, spots), counted in zip(rest, counts, strict=True):
-            batch.add(part, spots, counted)
+    left = [batch for batch in batches if batch.spots]
+    if left:
+        asked = [batch.question(spots=batch.spots) for batch in left]
+        by_part = await reading.ask_each(script, reading.parts, asked)
+        for batch, *counts in zip(left, *by_part, strict=True):
+            batch.add(counts)
     return [batch.outcome() for batch in batches]
 
 
@@ -43,6 +43,8 @@ class _Batch:
         self._lines: list[Line] = []
         self._total = 0
         self._before: list[dict[Spot, int]] = []
+        self.spots: list[Spot] = []
+        """Of which some parts have not counted yet how many entries are before."""
 
     def question(self, users: Sequence[str] = (), spots: Sequence[Spot] = ()) -> Packed:
         """See batch.lua."""
@@ -71,23 +73,17 @@ class _Batch:
             self._lines += lines
             self._total += total
         self._lines.sort()
+        if len(self._before) > 1:
+            self.spots = merge.spots_to_ask(self._lines, mode)
 
-    def not_counted(self) -> list[tuple[int, list[Spot]]]:
-        """The spots that parts are yet to be asked about."""
-        if len(self._before) == 1:
-            return []
-        wanted = merge.spots_to_ask(self._lines, self._ask.mode)
-        left = (
-            (part, [spot for spot in wanted if spot not in counted])
-            for part, counted in enumerate(self._before)
-        )
-        return [(part, spots) for part, spots in left if spots]
-
-    def add(self, part: int, spots: Sequence[Spot], answer: Any) -> None:
-        """The answer of a part about these spots."""
-        self._answers.append(answer)
-        if isinstance(answer, list):
-            self._before[part].update(zip(spots, answer[3], strict=True))
+    def add(self, answers: Sequence[Any]) -> None:
+        """The answers of all parts about the spots; of its own users a part has told already."""
+        self._answers += answers
+        if self._refusal() is None:
+            self._before = [
+                dict(zip(self.spots, answer[3], strict=True)) | known
+                for answer, known in zip(answers, self._before, strict=True)
+            ]
 
     def outcome(self) -> ListAnswer | Refusal:
         """The entries of those who are on the board, best first."""

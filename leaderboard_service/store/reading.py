@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
-from itertools import islice
 from typing import Any
 
 from leaderboard_service.domain import merge
@@ -21,6 +20,7 @@ Packed = tuple[Any, ...]
 
 _TOO_DEEP = 0
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+_NO_FLOORS = Floors("", "", "", "")
 _decode_floors = lru_cache(maxsize=64)(Floors.decode)
 
 
@@ -61,7 +61,7 @@ class Reading:
         """Of each part, when it was asked first, what changes with anything in it (top.lua)."""
         self._first: list[str] = []
         self._confirmed_us = 0
-        self._floors = Floors("", "", "", "")
+        self._floors = _NO_FLOORS
         self._walks: dict[str, list[Sequence[int]]] = {}
 
     async def ask(self, script: Script, questions: Sequence[tuple[int, Packed]]) -> list[Any]:
@@ -69,24 +69,38 @@ class Reading:
         shares: dict[int, list[Packed]] = {}
         for part, ask in questions:
             shares.setdefault(part, []).append(ask)
-        runs = [self._run(script, part, asks) for part, asks in shares.items()]
-        found = await self._link.run_all(runs)
-        answers = [self._take(*one) for one in zip(shares, found, strict=True)]
+        runs = [self._run(script, part, _encode(asks)) for part, asks in shares.items()]
+        answers = await self._run_all(shares, runs)
         if len(answers) == 1:
             return answers[0]
         left = dict(zip(shares, map(iter, answers), strict=True))
         return [next(left[part]) for part, _ in questions]
 
+    async def ask_each(
+        self, script: Script, parts: Sequence[int], asks: Sequence[Packed]
+    ) -> list[list[Any]]:
+        """The same is asked of each of these parts: their answers, in the order of the asks."""
+        encoded = _encode(asks)
+        return await self._run_all(parts, [self._run(script, part, encoded) for part in parts])
+
     async def ask_others(
         self, script: Script, questions: Sequence[tuple[int, Packed]]
     ) -> list[tuple[Any, ...]]:
         """To each question the answers of all parts but that one."""
-        others = len(self.parts) - 1
-        if not others or not questions:
+        homes = {home for home, _ in questions}
+        others = [part for part in self.parts if {part} != homes]
+        if not homes or not others:
             return [()] * len(questions)
-        spread = [(part, ask) for but, ask in questions for part in self.parts if part != but]
-        answers = iter(await self.ask(script, spread))
-        return [tuple(islice(answers, others)) for _ in questions]
+        # Whoever is asked for some is asked for all: that is sooner said than who is left out.
+        answers = await self.ask_each(script, others, [ask for _, ask in questions])
+        return [
+            tuple(
+                of_part[number]
+                for part, of_part in zip(others, answers, strict=True)
+                if part != home
+            )
+            for number, (home, _) in enumerate(questions)
+        ]
 
     async def ask_about(
         self, script: Script, asks: Sequence[tuple[str, Packed]]
@@ -105,10 +119,14 @@ class Reading:
         others = await self.ask_others(script, told)
         return [(mine, *theirs) for mine, theirs in zip(own, others, strict=True)]
 
-    def _run(self, script: Script, number: int, asks: Sequence[Packed]) -> Run:
+    def _run(self, script: Script, number: int, encoded: str) -> Run:
         part = self.generation.parts[number]
-        arguments = (part.board_prefix, _encode(asks), MOST_DISTINCT + 1)
+        arguments = (part.board_prefix, encoded, MOST_DISTINCT + 1)
         return Run(script, (part.meta, part.profiles), arguments)
+
+    async def _run_all(self, parts: Iterable[int], runs: Sequence[Run]) -> list[list[Any]]:
+        found = await self._link.run_all(runs)
+        return [self._take(*one) for one in zip(parts, found, strict=True)]
 
     def _take(self, part: int, answer: list[Any]) -> list[Any]:
         if not answer[0]:

@@ -99,7 +99,8 @@ class BoardReads:
         ]
         flat = iter(await reading.ask(self._top, questions))
         answers = [list(islice(flat, len(reading.parts))) for _ in asks]
-        self._check_even(asks, answers)
+        if len(reading.parts) > 1:
+            self._check_even(asks, answers)
         standings = await self._standings(reading, asks, answers)
         return [
             self._top_answer(reading, *one)
@@ -123,6 +124,8 @@ class BoardReads:
         others are yet to be asked. Nothing for one who is not on the board.
         """
         own = [_own_standing(reading, *one) for one in zip(asks, answers, strict=True)]
+        if len(reading.parts) == 1:
+            return [(standing,) if standing else () for standing in own]
         told = [
             (reading.part_of(ask.user_id), (ask.board.name, ask.mode, ask.user_id, standing[4]))
             for ask, standing in zip(asks, own, strict=True)
@@ -167,5 +170,7 @@ def _packed_top(reading: Reading, part: int, ask: TopAsk, known: KnownPage | Non
 
 def _own_standing(reading: Reading, ask: TopAsk, answers: Sequence[Any]) -> Sequence[Any]:
     """`standing` of the added user from the part that knows that user; nothing if it has none."""
+    if not ask.user_id:
+        return ()
     own = answers[reading.part_of(ask.user_id)]
     return own[1] if isinstance(own, list) and len(own[1]) > 1 else ()

@@ -157,7 +157,7 @@ async def test_outages_rebuilds_and_losses_are_survived_without_a_false_alarm(
         await until(lambda: metrics.BREAKER_OPEN._value.get() == 1)
         await asyncio.to_thread(redis_server.start)
         await rounds(client)
-        for _ in range(3):
+        for _ in range(2):
             rebuild = client.admin.RebuildBoards(admin_pb2.RebuildBoardsRequest())
             async for _ in rebuild:
                 await peer.credit("b", 1, occurred_date=TODAY)

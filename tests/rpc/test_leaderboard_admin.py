@@ -56,9 +56,10 @@ async def test_a_stream_that_is_cut_does_not_stop_the_rebuild(redis_url: str) ->
     await fill(peer)
     async with live_client(redis_url, peer) as client, direct(redis_url) as redis:
         before = str(await redis.get("laurel:generation"))
-        goes_on = asyncio.Event()
+        held, goes_on = asyncio.Event(), asyncio.Event()
 
         async def wait() -> None:
+            held.set()
             await goes_on.wait()
 
         peer.during_snapshot = wait
@@ -67,6 +68,7 @@ async def test_a_stream_that_is_cut_does_not_stop_the_rebuild(redis_url: str) ->
         cut.cancel()
         follows = aiter(client.admin.RebuildBoards(admin_pb2.RebuildBoardsRequest()))
         assert not (await anext(follows)).complete
+        await held.wait()
         snapshots = peer.snapshots
         goes_on.set()
         last = [message async for message in follows][-1]

@@ -28,26 +28,25 @@ async def test_a_crowd_at_work_raises_no_false_alarm(
     ):
         pair = Pair(channel, progress)
         await pair.settled()
-        acting = asyncio.create_task(crowd.act(60))
+        acting = asyncio.create_task(crowd.act(30))
         calls = 0
         while not acting.done():
             assert (await verify(pair.admin, repair=calls % 2 == 1)).mismatches == []
             calls += 1
         await acting
-        assert calls > 2
+        assert calls > 1
         await pair.agree(*crowd.users)
         assert (await verify(pair.admin)).mismatches == []
 
 
-@pytest.mark.parametrize("parts", [1, 4])
-async def test_damage_is_found_and_mended(redis_url: str, progress: Progress, parts: int) -> None:
+async def test_damage_is_found_and_mended(redis_url: str, progress: Progress) -> None:
     await progress.put_course("c", level("l1"))
     await progress.put_users("ann", "bob", "cat")
     for user, amount in (("ann", 30), ("bob", 20), ("cat", 10)):
         await award(progress, user, amount, course_id="c")
     await hide(progress, "cat")
     async with (
-        running(redis_url, progress.target, partitions=parts) as app,
+        running(redis_url, progress.target, partitions=4) as app,
         dial(app) as channel,
     ):
         pair = Pair(channel, progress)

@@ -15,6 +15,7 @@ from leaderboard_service.history import History
 from leaderboard_service.snapshots import Snapshots
 from leaderboard_service.store.boards import Broken, FloorsRaised, GenerationGone, Moved
 from leaderboard_service.store.checks import BoardChecks, Mend, PartState
+from tests.board_damage import Hand
 from tests.leaderboard_damage import lose_board, lose_hidden, lose_meta, lose_profiles
 from tests.leaderboard_store import FLOORS, XP, Stores, check_counts, contents, hidden, shown
 from tests.leaderboard_world import BOARDS, DAYS, USERS, World, open_world
@@ -201,9 +202,11 @@ async def scores_of(stores: Stores) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize(
-    ("user", "due", "on_board", "beside"),
-    [
+async def test_a_mend_sets_both_places_and_the_counts(world: World) -> None:
+    stores, checks = world.stores, BoardChecks(world.stores.link)
+    await with_profiles(stores)
+    spoiler = Hand(stores.link.client, stores.generation)
+    for user, due, on_board, beside in [
         ("shown", Due(7, hidden=False), 7, None),
         ("shown", Due(7, hidden=None), 7, None),
         ("shown", Due(0, hidden=False), None, None),
@@ -211,28 +214,25 @@ async def scores_of(stores: Stores) -> dict[str, int]:
         ("hidden", Due(7, hidden=None), None, "7"),
         ("hidden", Due(0, hidden=True), None, None),
         ("unknown", Due(0, hidden=None), None, None),
-    ],
-)
-async def test_a_mend_sets_both_places_and_the_counts(
-    world: World, user: str, due: Due, on_board: int | None, beside: str | None
-) -> None:
-    stores, checks = world.stores, BoardChecks(world.stores.link)
-    await with_profiles(stores)
-    part = stores.generation.parts[stores.generation.part_of(user)]
-    client = stores.link.client
-    state = (await checks.look_up(stores.generation, stores.generation.part_of(user), "", ())).part
-    for other in (99, None):
-        # Wrong in both places, and then in none.
-        if other is not None:
-            await client.zadd(part.board(XP.name), {user: -other})
-            await client.hset(part.hidden(user), XP.name, other)
-            await client.hincrby(part.meta, f"n:{XP.name}", 1)
-            await client.hincrby(part.meta, f"h:{user}", 1)
-        await checks.mend(stores.generation, state, [Mend(XP.name, user, due)])
-        score = await client.zscore(part.board(XP.name), user)
-        assert (None if score is None else -score) == on_board
-        assert await client.hget(part.hidden(user), XP.name) == beside
-        await check_counts(stores)
+    ]:
+        number = stores.generation.part_of(user)
+        part = stores.generation.parts[number]
+        state = (await checks.look_up(stores.generation, number, "", ())).part
+        for wrong in ("put", "keep", "remove", "forget"):
+            match wrong:
+                case "put":
+                    await spoiler.put(XP.name, user, 99)
+                case "keep":
+                    await spoiler.keep(XP.name, user, 99)
+                case "remove":
+                    await spoiler.remove(XP.name, user)
+                case _:
+                    await spoiler.forget(XP.name, user)
+            await checks.mend(stores.generation, state, [Mend(XP.name, user, due)])
+            score = await stores.link.client.zscore(part.board(XP.name), user)
+            assert (None if score is None else -score) == on_board
+            assert await stores.link.client.hget(part.hidden(user), XP.name) == beside
+            await check_counts(stores)
 
 
 async def with_profiles(stores: Stores) -> None:
@@ -242,23 +242,20 @@ async def with_profiles(stores: Stores) -> None:
     await stores.apply(fold)
 
 
-@pytest.mark.parametrize(
-    ("user", "due"),
-    [
+async def test_what_a_mend_cannot_make_right_it_leaves(world: World) -> None:
+    stores, checks = world.stores, BoardChecks(world.stores.link)
+    await with_profiles(stores)
+    before = await contents(stores)
+    for user, due in [
         ("unknown", Due(7, hidden=None)),
         ("shown", Due(7, hidden=True)),
         ("hidden", Due(7, hidden=False)),
         ("shown", Due(2**53, hidden=None)),
-    ],
-)
-async def test_what_a_mend_cannot_make_right_it_leaves(world: World, user: str, due: Due) -> None:
-    stores, checks = world.stores, BoardChecks(world.stores.link)
-    await with_profiles(stores)
-    before = await contents(stores)
-    part = stores.generation.part_of(user)
-    state = (await checks.look_up(stores.generation, part, XP.name, ())).part
-    with pytest.raises(Broken):
-        await checks.mend(stores.generation, state, [Mend(XP.name, user, due)])
+    ]:
+        number = stores.generation.part_of(user)
+        state = (await checks.look_up(stores.generation, number, XP.name, ())).part
+        with pytest.raises(Broken):
+            await checks.mend(stores.generation, state, [Mend(XP.name, user, due)])
     assert await contents(stores) == before
 
 

@@ -2,28 +2,33 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from leaderboard_service.domain.board import BoardNames, Floors
+from leaderboard_service.domain.answer import RankMode
+from leaderboard_service.domain.board import Board, BoardNames, Floors
 from leaderboard_service.domain.epochs import Epochs
 from leaderboard_service.domain.fold import HIDE_WEIGHT, Fold, Profile
+from leaderboard_service.domain.question import RankAsk
 from leaderboard_service.lane import Lane, NotReadable, Overdue
+from leaderboard_service.reader import weigh_rank
 from leaderboard_service.store.reading import NotKept
 from leaderboard_service.store.reads import Outcome
 from leaderboard_service.trouble import Trouble
+from shared.periods import Window
 
 
 class Reads:
     """Answers nothing until it is let."""
 
     def __init__(self) -> None:
-        self.asked: list[list[int]] = []
+        self.asked: list[list[Any]] = []
         self.free = asyncio.Event()
 
-    async def read(self, asks: Sequence[int]) -> list[Outcome]:
+    async def read(self, asks: Sequence[Any]) -> list[Outcome]:
         self.asked.append(list(asks))
         await self.free.wait()
         return [NotKept() for _ in asks]
@@ -83,6 +88,26 @@ async def test_what_nobody_waits_for_any_more_is_not_read() -> None:
     reads.free.set()
     await asyncio.gather(first, stays)
     assert reads.asked == [[1], [3]]
+    running.cancel()
+
+
+def _dense(metric: str, user: str, mode: RankMode = RankMode.DENSE) -> RankAsk:
+    return RankAsk(Board(metric, "", Window.ALL_TIME, ""), mode, user)
+
+
+async def test_one_script_walks_through_the_scores_of_one_board() -> None:
+    reads = Reads()
+    reads.free.set()
+    lane: Lane[RankAsk] = Lane(reads.read, weigh_rank, patience_s=60)
+    asks = [_dense(metric, f"u{n}") for n in range(100) for metric in ("xp", "marks")]
+    asks += [_dense("xp", f"u{n}", RankMode.COMPETITION) for n in range(100)]
+    waiting = [asyncio.create_task(lane.ask(ask)) for ask in asks]
+    await asyncio.sleep(0)
+    running = asyncio.create_task(lane.run())
+    await asyncio.gather(*waiting)
+    for asked in reads.asked:
+        assert len({ask.board for ask in asked if ask.mode == RankMode.DENSE}) <= 1
+    assert sorted(map(str, asks)) == sorted(str(ask) for asked in reads.asked for ask in asked)
     running.cancel()
 
 

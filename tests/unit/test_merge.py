@@ -106,7 +106,7 @@ def test_a_batch_has_the_ranks_of_the_whole_board(
     parts: list[Part], mode: RankMode, asked: set[str]
 ) -> None:
     lines = sorted(line for part in parts for line in part.lines if line.user_id in asked)
-    spots = list(merge.spots_to_ask(lines, mode))
+    spots = merge.spots_to_ask(lines, mode)
     counts = [{spot: part.place(*spot, mode).before for spot in spots} for part in parts]
     distinct = _walked(parts, spots[-1][0]) if spots else ()
     found = _rows(merge.batch(lines, mode, counts, distinct))

@@ -239,7 +239,9 @@ class VerifyBoardsRequest(_message.Message):
     """Also mend what is found wrong. Default: only report."""
     @_builtins.property
     def boards(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Board]:
-        """Which boards, at most 500. Empty: all that Redis keeps."""
+        """Which boards, at most 500; an empty period is the current one. One whose
+        period Redis does not keep is INVALID_ARGUMENT. Empty: all that Redis keeps.
+        """
 
     def __init__(
         self,
