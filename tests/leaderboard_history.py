@@ -67,7 +67,7 @@ class History:
         await self.append(pb.Change(standing_correction=correction))
 
     async def append(self, change: pb.Change) -> None:
-        """Numbers a change, in the same moment in which the sums have it, and wakes the watchers."""
+        """Numbers a change, in the moment in which the sums have it, and wakes the watchers."""
         change.sequence = len(self.changes) + 1
         change.numbered_time.CopyFrom(now())
         self.changes.append(change)

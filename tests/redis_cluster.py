@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -25,7 +26,7 @@ class ClusterNode:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.port = _free_port()
-        self.client: Redis = Redis(port=self.port, decode_responses=True, socket_timeout=5)
+        self.client: Any = Redis(port=self.port, decode_responses=True, socket_timeout=5)
         self._child = ChildProcess(
             Command(
                 name="Redis",

@@ -12,7 +12,9 @@ import grpc
 import pytest
 from grpc import aio
 
+from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import Board
+from leaderboard_service.domain.question import TopAsk
 from leaderboard_service.fallback import Fallback
 from shared.channels import open_channel
 from shared.embedded.redis import EmbeddedRedis
@@ -88,20 +90,20 @@ async def test_a_callers_deadline_is_kept_while_redis_hangs(redis: EmbeddedRedis
 async def test_postgresql_has_as_long_as_the_caller_and_the_settings_allow() -> None:
     peer = await _filled()
     peer.hangs = True
-    board = Board("xp", "", Window.ALL_TIME, "")
+    ask = TopAsk(Board("xp", "", Window.ALL_TIME, ""), RankMode.COMPETITION, 5)
     async with serve(peer) as target, open_channel(target) as channel:
         stub = StandingsServiceStub(channel)
         fallback = Fallback(stub, SIGNER, limit=1, timeout_s=60)
         with pytest.raises(DeadlineExceeded):
-            await fallback.top(board, 5, None, "", lambda: 0.0)
+            await fallback.top(ask, lambda: 0.0)
         assert peer.list_calls == 0
         with pytest.raises(DeadlineExceeded):
-            await fallback.top(board, 5, None, "", lambda: 0.05)
+            await fallback.top(ask, lambda: 0.05)
         assert peer.list_calls == 1
         fallback = Fallback(stub, SIGNER, limit=1, timeout_s=0.05)
         for remaining_s in (None, 60.0):
             with pytest.raises(Unavailable) as caught:
-                await fallback.top(board, 5, None, "", lambda: remaining_s)  # noqa: B023
+                await fallback.top(ask, lambda: remaining_s)  # noqa: B023
             assert caught.value.reason == "BOARDS_UNAVAILABLE"
 
 
