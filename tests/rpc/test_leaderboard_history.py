@@ -37,13 +37,16 @@ _read = st.one_of(
 @settings(
     max_examples=70, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(steps=st.lists(_write | _write | _write | _read, max_size=60))
+@given(steps=st.lists(_write | _write | _write | _read, min_size=5, max_size=60))
 @pytest.mark.parametrize("parts", [1, 3])
 def test_the_boards_are_what_the_history_comes_to(
     redis_url: str, parts: int, steps: list[tuple[str, *tuple[object, ...]]]
 ) -> None:
     async def check() -> None:
         async with open_world(redis_url, parts) as world:
+            for user in USERS:
+                await world.writer.credit(user, 3, DAYS[0], "c")
+                await world.writer.credit(user, 2, DAYS[1], "")
             for name, *arguments in steps:
                 actor: object = world if hasattr(World, name) else world.writer
                 await getattr(actor, name)(*arguments)
