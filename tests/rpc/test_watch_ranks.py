@@ -4,12 +4,9 @@ import pytest
 
 from leaderboard_service.watching.schedule import Rhythm
 from shared.embedded.redis import EmbeddedRedis
-from shared.gen.laurel.types.v1 import types_pb2
 from tests.leaderboard_app import POSTGRESQL, REDIS, fill
 from tests.leaderboard_peer import Peer
 from tests.watchers import watched
-
-DAY = types_pb2.WINDOW_DAY
 
 
 async def _filled() -> Peer:
