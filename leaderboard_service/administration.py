@@ -27,7 +27,7 @@ from leaderboard_service.store.boards import (
     Moved,
 )
 from leaderboard_service.store.client import RedisLink, RedisUnavailable
-from leaderboard_service.store.generations import Generations
+from leaderboard_service.store.generations import Generations, LockLost
 from leaderboard_service.store.keys import Generation
 from leaderboard_service.verification import Tally, Verification, standings_of
 from shared.errors import ResourceExhausted, Unavailable
@@ -35,7 +35,7 @@ from shared.status import error_from_rpc
 
 _REBUILD_FAILURES = (
     *(RedisUnavailable, Broken, GenerationGone, Moved, FloorsRaised),
-    *(SnapshotCut, Gap, TimeoutError),
+    *(SnapshotCut, Gap, LockLost, TimeoutError),
 )
 MAX_VERIFICATIONS = 2
 _PROGRESS_S = 0.2

@@ -1,5 +1,7 @@
 """Applies messages of the history to one generation, in order, each change once."""
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,10 @@ from leaderboard_service.store.boards import (
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
 from shared.gen.laurel.progress.v1.progress_pb2 import Change, WatchXpDeltasResponse
+
+_PAUSE_S = 0.02
+# These are numbered faster than that, and cannot be made larger.
+_LONE_PAUSE_S = 0.008
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,17 @@ class Applier:
     this history does not hold; and UnknownChange and Gap. No part has half of a step then.
     """
 
-    def __init__(self, target: Target, generation: Generation, meta: Meta) -> None:
+    def __init__(
+        self, target: Target, generation: Generation, meta: Meta, *, read: bool = True
+    ) -> None:
+        """`read`: others read these boards meanwhile."""
         self.generation = generation
         self.meta = meta
         self._writer = target.writer
-        self._max_scores = target.max_scores
+        # Each part's script writes its share.
+        self._max_scores = target.max_scores * len(meta.parts)
+        self._paced = read and len(meta.parts) > 1
+        self._next_step_at = 0.0
         self._touched = target.touched
         self._names = BoardNames(meta.floors)
 
@@ -60,6 +72,8 @@ class Applier:
         while (start := self._next(changes, done)) < len(changes):
             step, end = self._step(changes, start)
             advance = _advance(message, end)
+            if self._paced:
+                await self._wait_for_turn(step)
             try:
                 self.meta = await self._writer.apply(self.generation, self.meta, step, advance)
             except (FloorsRaised, Moved) as changed:
@@ -73,6 +87,14 @@ class Applier:
             done = end
         if not changes:
             await self._confirm(message)
+
+    async def _wait_for_turn(self, step: Step) -> None:
+        """Leaves readers time between steps: while one is in some parts and not in others, they
+        have to ask again.
+        """
+        await asyncio.sleep(max(self._next_step_at - time.monotonic(), 0.0))
+        pause_s = _PAUSE_S if isinstance(step, Fold) else _LONE_PAUSE_S
+        self._next_step_at = time.monotonic() + pause_s
 
     def _next(self, changes: Sequence[Change], done: int) -> int:
         """The index of the first change from `done` on that Redis does not hold."""

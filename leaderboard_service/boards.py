@@ -12,7 +12,7 @@ from leaderboard_service.domain.answer import ListAnswer, Position, RankAnswer, 
 from leaderboard_service.domain.epochs import Epochs
 from leaderboard_service.domain.question import AroundAsk, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.fallback import Fallback, Remaining
-from leaderboard_service.lane import NotReadable, Overdue
+from leaderboard_service.lane import NotReadable, Overdue, Unreadable
 from leaderboard_service.reader import BoardReader
 from leaderboard_service.store.boards import Broken, GenerationGone
 from leaderboard_service.store.client import RedisUnavailable
@@ -36,6 +36,7 @@ _REASONS: dict[type[Exception], str] = {
     Uneven: "parts differ",
     OtherEpoch: "other epoch",
     Overdue: "redis slow",
+    Unreadable: "unreadable",
 }
 """Why PostgreSQL is asked though the boards in Redis are whole."""
 _REFUSALS = tuple(_REASONS)

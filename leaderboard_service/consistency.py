@@ -1,6 +1,7 @@
 """Answers that include a write: what the write's token means, and the wait for the boards."""
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -11,6 +12,7 @@ from leaderboard_service.boards import Need
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.fallback import Remaining
 from leaderboard_service.status import Status
+from leaderboard_service.token_secrets import TokenSecrets
 from shared.errors import (
     DeadlineExceeded,
     FieldViolation,
@@ -21,7 +23,7 @@ from shared.errors import (
 )
 from shared.gen.laurel.progress.v1.progress_pb2 import ResolveConsistencyTokenRequest
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
-from shared.signed_token import Signer
+from shared.signed_token import MAX_CHARS, Signer
 from shared.status import error_from_rpc
 
 T = TypeVar("T")
@@ -33,6 +35,9 @@ _PATIENCE_S = 2.0
 _SHARE = 0.7
 _KNOWN = 10_000
 _WAITING = 1_000
+# A token that was not signed here is shown to ProgressService now and then, for a short time.
+_PROBE_EVERY_S = 10.0
+_PROBE_S = 0.5
 
 
 class Consistency:
@@ -58,6 +63,8 @@ class Consistency:
         # That a write has a number within a tenure is so for ever.
         self._known: OrderedDict[str, Position] = OrderedDict()
         self._waiting = 0
+        self._probe_at = -math.inf
+        self._secrets = TokenSecrets()
 
     async def ask(
         self, token: str, remaining: Remaining, question: Callable[[Need], Awaitable[T]]
@@ -66,12 +73,13 @@ class Consistency:
 
         Raises InvalidInput (INVALID_CONSISTENCY_TOKEN) for a text that is no token of a write,
         FailedPrecondition (EPOCH_MISMATCH) when the write is not of this history, Unavailable
-        (WRITE_NOT_VISIBLE) when neither store includes it in time, ResourceExhausted
-        (TOO_MANY_READS), and what the question raises.
+        (WRITE_NOT_VISIBLE) when neither store includes it in time, and (TOKEN_SECRETS_DIFFER) when
+        the services do not take each other's tokens, ResourceExhausted (TOO_MANY_READS), and what
+        the question raises.
         """
         if not token:
             return await question(Need(remaining))
-        self._check(token)
+        await self._check(token)
         known = self._known.get(token)
         if known is not None and self._status.applied_sequence >= known.sequence:
             try:
@@ -80,16 +88,37 @@ class Consistency:
                 pass  # Perhaps another tenure has begun: its positions go by its own name.
         return await question(Need(remaining, await self._resolved(token, remaining)))
 
-    def _check(self, token: str) -> None:
+    async def _check(self, token: str) -> None:
         try:
             self._signer.open(WRITE, token)
         except ValueError:
-            text = "is not a token of this service"
-            raise InvalidInput(
-                "INVALID_CONSISTENCY_TOKEN",
-                f"consistency_token {text}",
-                violations=(FieldViolation("consistency_token", text),),
-            ) from None
+            pass
+        else:
+            return
+        if self._secrets.differ or await self._is_known_there(token):
+            raise self._secrets.found_different()
+        text = "is not a token of this service"
+        raise InvalidInput(
+            "INVALID_CONSISTENCY_TOKEN",
+            f"consistency_token {text}",
+            violations=(FieldViolation("consistency_token", text),),
+        )
+
+    async def _is_known_there(self, token: str) -> bool:
+        """Whether ProgressService, which has signed the tokens of all writes, says that this is
+        one; it is asked of one token in a while.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._probe_at or len(token) > MAX_CHARS:
+            return False
+        self._probe_at = now + _PROBE_EVERY_S
+        request = ResolveConsistencyTokenRequest(consistency_token=token)
+        try:
+            await self._stub.ResolveConsistencyToken(request, timeout=_PROBE_S)
+        except aio.AioRpcError as error:
+            # A token of a write that was undone is looked up too, so it was signed there.
+            return error_from_rpc(error).reason == "EPOCH_MISMATCH"
+        return True
 
     async def _resolved(self, token: str, remaining: Remaining) -> Position:
         """What an answer must have reached; not before Redis has, if it does in time."""
@@ -115,7 +144,8 @@ class Consistency:
         try:
             found = await self._stub.ResolveConsistencyToken(request, timeout=max(patience_s, 0.0))
         except aio.AioRpcError as error:
-            raise _failed(error_from_rpc(error)) from None
+            raise self._failed(error_from_rpc(error)) from None
+        self._secrets.found_same()
         # In the present tenure: whoever is at or beyond it there has the write.
         position = Position(found.head.epoch, found.position.sequence)
         self._known[token] = position
@@ -123,8 +153,14 @@ class Consistency:
             self._known.popitem(last=False)
         return position
 
+    def _failed(self, error: LaurelError) -> LaurelError:
+        if error.reason == "INVALID_CONSISTENCY_TOKEN":
+            # It was a token here.
+            return self._secrets.found_different()
+        return _late(error)
 
-def _failed(error: LaurelError) -> LaurelError:
+
+def _late(error: LaurelError) -> LaurelError:
     if isinstance(error, DeadlineExceeded | Unavailable):
         return Unavailable(
             "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25

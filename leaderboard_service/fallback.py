@@ -21,7 +21,14 @@ from leaderboard_service.domain.answer import (
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import AroundAsk, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.domain.request import token_after
-from shared.errors import DeadlineExceeded, LaurelError, ResourceExhausted, Unavailable
+from leaderboard_service.token_secrets import TokenSecrets
+from shared.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    LaurelError,
+    ResourceExhausted,
+    Unavailable,
+)
 from shared.gen.laurel.progress.v1 import progress_pb2
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.gen.laurel.types.v1 import types_pb2
@@ -48,6 +55,7 @@ class Fallback:
         self._signer = signer
         self._free = limit
         self._timeout_s = timeout_s
+        self._secrets = TokenSecrets()
 
     async def rank(self, ask: RankAsk, remaining: Remaining) -> RankAnswer:
         """Where one user stands."""
@@ -73,7 +81,8 @@ class Fallback:
     async def top(self, ask: TopAsk, remaining: Remaining) -> TopAnswer:
         """A page, and the entry of one user besides, if one was asked for.
 
-        Raises InvalidInput (INVALID_PAGE_TOKEN) when `ask.after` is of another history.
+        Raises InvalidInput (INVALID_PAGE_TOKEN) when `ask.after` is of another history, and
+        Unavailable (TOKEN_SECRETS_DIFFER) when ProgressService takes no tokens from here.
         """
         token = token_after(self._signer, ask.board, ask.mode, ask.after) if ask.after else ""
         request = progress_pb2.ListStandingsRequest(
@@ -84,13 +93,30 @@ class Fallback:
             user_id=ask.user_id,
             also_boards=map(board_message, ask.also),
         )
-        found = await self._call(self._stub.ListStandings, request, remaining)
+        try:
+            found = await self._call(self._stub.ListStandings, request, remaining)
+        except InvalidInput as error:
+            if ask.after is None or error.reason != "INVALID_PAGE_TOKEN":
+                raise
+            if await self._is_present(ask.after.epoch, ask.board, remaining):
+                raise self._secrets.found_different() from None
+            raise
+        if token:
+            self._secrets.found_same()
         return TopAnswer(
             _stamp(found.position, found.as_of_time),
             found.total_users,
             Page(tuple(map(_entry, found.standings)), bool(found.next_page_token)),
             _entry(found.user_standing) if found.HasField("user_standing") else None,
         )
+
+    async def _is_present(self, epoch: str, board: Board, remaining: Remaining) -> bool:
+        """Whether it is the epoch of the present history: a token that names it is not of another
+        one.
+        """
+        request = progress_pb2.ListStandingsRequest(board=board_message(board), page_size=1)
+        found = await self._call(self._stub.ListStandings, request, remaining)
+        return bool(found.position.epoch == epoch)
 
     async def around(self, ask: AroundAsk, remaining: Remaining) -> ListAnswer:
         """The entries around one user; none when the user is not on the board."""

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from typing import Any
 
 import structlog
 from grpc import aio
@@ -16,12 +15,9 @@ from leaderboard_service.rebuild import Rebuilder
 from leaderboard_service.status import Status
 from leaderboard_service.store.boards import Broken, GenerationGone, Meta, Moved
 from leaderboard_service.store.client import RedisRefused, RedisUnavailable
-from leaderboard_service.streams import next_message
+from leaderboard_service.streams import HistoryCall, ReadAhead, next_message
 from leaderboard_service.trouble import Trouble
-from shared.gen.laurel.progress.v1.progress_pb2 import (
-    WatchXpDeltasRequest,
-    WatchXpDeltasResponse,
-)
+from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasRequest
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from shared.gen.laurel.types.v1.types_pb2 import Position as PositionMessage
 from shared.status import error_from_rpc
@@ -34,10 +30,6 @@ _FIRST_PAUSE_S = 0.05
 _RETRY_CAP_S = 5.0
 # After so long a try counts as one that went well.
 _STEADY_S = 5.0
-# While a step is in some parts and not in others, readers have to ask again: so there are fewer,
-# larger steps when the boards are in parts.
-_PARTS_PAUSE_S = 0.02
-_CURRENT_US = 100_000
 # The history that Redis stands in is not that of PostgreSQL (any more).
 _REFUSALS = frozenset({"HISTORY_TRUNCATED", "EPOCH_MISMATCH"})
 
@@ -97,6 +89,8 @@ class Follower:
             if generation is None or meta is None:
                 await self._have_built()
                 return
+            # From here on the stream tells.
+            self._target.touched(None)
             applier = Applier(self._target, generation, meta)
             self._status.note_applied(meta.position.sequence)
             await self._apply_stream(applier)
@@ -134,7 +128,7 @@ class Follower:
         The stream goes on from the one that is least far, whose position may be of a past that
         this history shares with a lost one that others have followed.
         """
-        for position in meta.positions[1:]:
+        for position in set(meta.positions) - {meta.position}:
             call = self._watch(position)
             try:
                 await next_message(call, _SILENCE_S)
@@ -144,25 +138,22 @@ class Follower:
             finally:
                 call.cancel()
 
-    def _watch(self, after: Position) -> aio.UnaryStreamCall[Any, WatchXpDeltasResponse]:
+    def _watch(self, after: Position) -> HistoryCall:
         position = PositionMessage(epoch=after.epoch, sequence=after.sequence)
         return self._stub.WatchXpDeltas(WatchXpDeltasRequest(after=position))
 
     async def _stream(self, applier: Applier) -> None:
-        call = self._watch(applier.meta.position)
+        ahead = ReadAhead(self._watch(applier.meta.position), _SILENCE_S, self._note_head)
         received = False
         try:
-            while (message := await next_message(call, _SILENCE_S)) is not None:
+            while (message := await ahead.next()) is not None:
                 received = True
                 self._status.connected = True
-                self._note_head(message.head_sequence)
                 await applier.take(message)
                 self._note_applied(applier.meta)
                 self._trouble.over("follower goes on")
                 if self._generations.current != applier.generation:
                     return
-                if len(applier.generation.parts) > 1 and self._is_current(applier.meta):
-                    await asyncio.sleep(_PARTS_PAUSE_S)
             self._status.connected = False
         except TimeoutError:
             self._status.connected = False
@@ -173,11 +164,7 @@ class Follower:
             if not received:
                 raise
         finally:
-            call.cancel()
-
-    def _is_current(self, meta: Meta) -> bool:
-        """Whether what was applied last is new: whoever is behind does not pause."""
-        return time.time_ns() // 1000 - meta.last.numbered_us < _CURRENT_US
+            await ahead.close()
 
     def _note_head(self, sequence: int) -> None:
         self._status.head_sequence = sequence

@@ -28,6 +28,10 @@ class NotReadable(Exception):
     """There are no boards to read now, or nobody reads any more."""
 
 
+class Unreadable(Exception):
+    """The read failed in a way that no one expected; it is logged."""
+
+
 class Overdue(Exception):
     """Redis answers, but it was not this ask's turn in time."""
 
@@ -156,9 +160,9 @@ class Lane(Generic[AskT]):
         except (RedisUnavailable, GenerationGone, NotReadable) as error:
             _fail(taken.values(), error)
             return
-        except Exception as error:
+        except Exception:
             log.exception("read failed")
-            _fail(taken.values(), error)
+            _fail(taken.values(), Unreadable())
             return
         except BaseException:
             _fail(taken.values(), NotReadable())

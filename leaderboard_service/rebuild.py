@@ -82,8 +82,8 @@ class Sources:
 class Rebuilder:
     """Rebuilds on request, one at a time in this process; `run` does the work.
 
-    Other processes are kept from building at once by a lock that lapses; without it they
-    would do no harm, since the last swap wins and each generation is whole.
+    Other processes are kept from building at once by a lock that lapses. Who has lost it gives up,
+    since whoever builds next deletes what is neither read nor theirs.
     """
 
     def __init__(
@@ -164,7 +164,8 @@ class Rebuilder:
             others = await self._generations.all()
             run.standings_total = await self._standings(old)
             meta = await self._load(run, generation, gently=old is not None)
-            await self._catch_up(run, generation, meta, old)
+            await self._catch_up(run, generation, meta)
+            await self._generations.renew(generation, _LOCK_S)
             await self._generations.publish(generation)
             built = True
         finally:
@@ -210,7 +211,7 @@ class Rebuilder:
                 message = await next_message(call, _SILENCE_S)
                 if message is None:
                     raise SnapshotCut("the snapshot ended before it was complete")
-                await self._generations.renew(_LOCK_S)
+                await self._generations.renew(generation, _LOCK_S)
                 await _load_message(loader, message, run)
                 if message.complete:
                     break
@@ -219,14 +220,12 @@ class Rebuilder:
         numbered_us = message.as_of_time.ToMicroseconds()
         return await loader.finish(PartMeta(run.position, numbered_us, begun_us, floors))
 
-    async def _catch_up(
-        self, run: Run, generation: Generation, meta: Meta, old: Generation | None
-    ) -> None:
-        """Brings the new boards to where the old ones are, so that no answer goes back."""
-        target = await self._sequence(old)
-        if old is None or target <= meta.position.sequence:
+    async def _catch_up(self, run: Run, generation: Generation, meta: Meta) -> None:
+        """Brings the new boards to where those are that are read, so that no answer goes back."""
+        target = await self._sequence()
+        if target <= meta.position.sequence:
             return
-        applier = Applier(self._target, generation, meta)
+        applier = Applier(self._target, generation, meta, read=False)
         after = types_pb2.Position(epoch=meta.position.epoch, sequence=meta.position.sequence)
         call = self._sources.history.WatchXpDeltas(pb.WatchXpDeltasRequest(after=after))
         try:
@@ -236,16 +235,17 @@ class Rebuilder:
                 if message is None or message.head_sequence < target:
                     # The old boards are ahead of this history: they are not to be matched.
                     return
-                await self._generations.renew(_LOCK_S)
+                await self._generations.renew(generation, _LOCK_S)
                 await applier.take(message)
                 run.position = applier.meta.position
-                target = await self._sequence(old)
+                target = await self._sequence()
         finally:
             call.cancel()
 
-    async def _sequence(self, old: Generation | None) -> int:
+    async def _sequence(self) -> int:
         """Where the boards that are read are now; 0 when there are none."""
-        meta = await self._writer.meta(old) if old else None
+        current = await self._generations.refresh()
+        meta = await self._writer.meta(current) if current else None
         return meta.position.sequence if meta else 0
 
 

@@ -2,13 +2,35 @@
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio.connection import SSLConnection, parse_url
 
 _SINGLE = ("redis://", "rediss://", "unix://")
 _CLUSTER = ("redis+cluster://", "rediss+cluster://")
 _PORT = 6379
+
+# What the client's other options say, such as timeouts and encodings, is for us to say.
+_OPTIONS = frozenset({"client_name", "health_check_interval"})
+_OF_TCP = frozenset({"socket_keepalive"})
+_OF_TLS = frozenset(
+    {
+        "ssl_ca_certs",
+        "ssl_ca_data",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+        "ssl_exclude_verify_flags",
+        "ssl_include_verify_flags",
+        "ssl_keyfile",
+        "ssl_min_version",
+    }
+)
+_OF_ONE_SERVER = frozenset({"db"})
+# The client for a cluster does not know these.
+_OF_TLS_TO_ONE_SERVER = frozenset({"ssl_ca_path", "ssl_password"})
+_CERT_REQS = ("none", "optional", "required")
 
 
 @dataclass(frozen=True)
@@ -24,12 +46,36 @@ def check_url(url: str) -> str:
     if not url.startswith((*_SINGLE, *_CLUSTER)):
         schemes = ", ".join((*_SINGLE, _CLUSTER[0]))
         raise ValueError(f"must begin with {schemes} or {_CLUSTER[1]}")
+    _check_options(url)
     try:
         if cluster_address(url) is None:
             parse_url(url)
     except ValueError:
         raise ValueError("is not a Redis URL") from None
     return url
+
+
+def _check_options(url: str) -> None:
+    """Returns when the client knows all options for such an address; a password with a question
+    mark may look like one, so the text does not repeat what is there.
+    """
+    parts = urlsplit(url)
+    known = _OPTIONS
+    if parts.scheme != "unix":
+        known |= _OF_TCP
+    if parts.scheme.startswith("rediss"):
+        known |= _OF_TLS
+    if not url.startswith(_CLUSTER):
+        known |= _OF_ONE_SERVER
+        if parts.scheme == "rediss":
+            known |= _OF_TLS_TO_ONE_SERVER
+    given = parse_qs(parts.query, keep_blank_values=True)
+    if not given.keys() <= known:
+        raise ValueError(f"may have these options alone: {', '.join(sorted(known))}")
+    if not all(len(values) == 1 and values[0] for values in given.values()):
+        raise ValueError("must give each option one value")
+    if given.get("ssl_cert_reqs", ["none"])[0] not in _CERT_REQS:
+        raise ValueError(f"must have one of {', '.join(_CERT_REQS)} as ssl_cert_reqs")
 
 
 def cluster_address(url: str) -> ClusterAddress | None:

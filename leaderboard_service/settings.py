@@ -20,10 +20,11 @@ class LeaderboardSettings(ServiceSettings):
         "cluster. A private CA: ?ssl_ca_certs=/path/ca.pem. With `laurel up` not required.",
         repr=False,
     )
-    partitions: Annotated[int, Field(ge=1, le=256)] = Field(
+    partitions: Annotated[int, Field(ge=1, le=64)] = Field(
         1,
         description="Parts that each board is split into, for a Redis Cluster: about 5 for each of "
-        "its masters. Changing it has the boards rebuilt.",
+        "its masters. A read asks each part: more parts make reads dearer. Changing it has the "
+        "boards rebuilt.",
     )
     redis_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
         0.5, description="How long Redis may take to answer; then PostgreSQL is asked."

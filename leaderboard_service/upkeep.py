@@ -43,6 +43,7 @@ class Upkeep:
         self._parts_settled = False
         self._repartition: Run | None = None
         self._wanted_floors = wanted_floors
+        self._pruned: tuple[Generation, Floors] | None = None
         self._orphans: set[Generation] = set()
         self._trouble = Trouble(log)
 
@@ -83,12 +84,20 @@ class Upkeep:
             self._repartition = self._rebuilder.request("the number of parts was changed")
 
     async def raise_floors(self) -> None:
-        """Drops boards of periods that are no longer to be kept."""
-        generation = self._generations.current
-        if generation is not None:
-            dropped = await self._writer.raise_floors(generation, self._wanted_floors())
-            if dropped:
-                log.info("old periods dropped", boards=dropped)
+        """Drops boards of periods that are no longer to be kept, and what hidden users had there;
+        the latter once for each generation and floors, which ends what another process began.
+        """
+        generation, wanted = self._generations.current, self._wanted_floors()
+        if generation is None:
+            return
+        dropped = await self._writer.raise_floors(generation, wanted)
+        if dropped:
+            log.info("old periods dropped", boards=dropped)
+        if self._pruned != (generation, wanted):
+            scores = await self._writer.prune_hidden(generation)
+            self._pruned = (generation, wanted)
+            if scores:
+                log.info("old scores of hidden users deleted", scores=scores)
 
     async def sweep(self) -> None:
         """Deletes generations that were nobody's at the last sweep already."""

@@ -35,6 +35,8 @@ class Peer(
     def __init__(self) -> None:
         super().__init__()
         self.first_kept = 1
+        self.most_changes = 1000
+        """In a message of WatchXpDeltas."""
         self.watchers = 0
         self.snapshots = 0
         self.cut_snapshots = 0
@@ -70,7 +72,7 @@ class Peer(
     async def WatchXpDeltas(self, request: pb.WatchXpDeltasRequest, context: Any) -> None:
         self._check_up()
         sent = request.after.sequence
-        if request.after.epoch not in self.epochs:
+        if request.after.epoch not in self.epochs or sent > len(self.changes):
             raise FailedPrecondition("EPOCH_MISMATCH", "not of this history")
         if sent + 1 < self.first_kept:
             raise OutOfRange("HISTORY_TRUNCATED", "too old")
@@ -79,7 +81,7 @@ class Peer(
             while True:
                 while self.silent:
                     await asyncio.sleep(0.01)
-                message = self.message(sent)
+                message = self.message(sent, self.most_changes)
                 sent = message.through.sequence
                 self._check_up()
                 await context.write(message)

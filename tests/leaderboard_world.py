@@ -170,7 +170,7 @@ class World:
         self.stores.generation = generation
         meta = await self.stores.writer.meta(generation)
         assert meta is not None
-        return Applier(self.target, generation, meta)
+        return Applier(self.target, generation, meta, read=False)
 
 
 def _kept(name: str) -> bool:
@@ -195,7 +195,7 @@ async def open_world(redis_url: str, parts: int = 1) -> AsyncIterator[World]:
             sources, stores.link, target, Status(), wanted_floors=lambda: FLOORS, parts=parts
         )
         rebuilding = asyncio.create_task(rebuilder.run())
-        applier = Applier(target, stores.generation, stores.meta)
+        applier = Applier(target, stores.generation, stores.meta, read=False)
         try:
             yield World(Writer(peer), stores, target, rebuilder, applier)
         finally:

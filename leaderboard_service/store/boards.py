@@ -7,8 +7,9 @@ from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Floors
 from leaderboard_service.domain.fold import Step
 from leaderboard_service.store import keys
-from leaderboard_service.store.client import RedisLink, Run, Script
+from leaderboard_service.store.client import RedisLink, RedisRefused, Run, Script
 from leaderboard_service.store.keys import Generation, Part
+from leaderboard_service.store.pruning import HiddenPruner
 from leaderboard_service.store.tasks import part_tasks
 
 
@@ -121,6 +122,7 @@ class BoardWriter:
         }
         self._confirm = Script("confirm")
         self._raise_floors = Script("raise_floors")
+        self._pruner = HiddenPruner(link)
 
     async def meta(self, generation: Generation) -> Meta | None:
         """What the generation says of itself; None when it is gone, or a part of it.
@@ -132,18 +134,25 @@ class BoardWriter:
         return Meta(tuple(parts)) if len(parts) == len(found) else None
 
     async def _part_meta(self, part: Part) -> PartMeta | None:
+        """None also for one that no release has written so: it is to be built anew."""
         fields = ("epoch", "sequence", "numbered_us", "confirmed_us", "floors", "built_us")
-        found = await self._link.call(self._link.client.hmget(part.meta, fields))
-        if found[0] is None:
-            return None
-        epoch, sequence, numbered_us, confirmed_us, floors, built_us = map(str, found)
-        return PartMeta(
-            Position(epoch, int(sequence)),
-            int(numbered_us),
-            int(confirmed_us),
-            Floors.decode(floors),
-            int(built_us),
-        )
+        client = self._link.client
+        try:
+            found = await self._link.call(client.hmget(part.meta, fields))
+            epoch, sequence, numbered_us, confirmed_us, floors, built_us = found
+            return PartMeta(
+                Position(epoch, int(sequence)),
+                int(numbered_us),
+                int(confirmed_us),
+                Floors.decode(floors),
+                int(built_us or 0),
+            )
+        except RedisRefused:
+            if await self._link.call(client.type(part.meta)) == "hash":
+                raise
+        except (AttributeError, TypeError, ValueError):
+            pass
+        return None
 
     async def apply(
         self, generation: Generation, expected: Meta, step: Step, advance: Advance
@@ -228,6 +237,10 @@ class BoardWriter:
             if answer[0] == "raised":
                 dropped = max(dropped, int(answer[1]))
         return dropped
+
+    async def prune_hidden(self, generation: Generation) -> int:
+        """Deletes what hidden users have on boards that are dropped; how many scores."""
+        return await self._pruner.prune(generation)
 
     async def board_counts(self, generation: Generation) -> dict[str, int]:
         """The number of members of every board, by name."""

@@ -7,12 +7,17 @@ from leaderboard_service.store.client import RedisLink, Script
 from leaderboard_service.store.keys import Generation
 
 
+class LockLost(Exception):
+    """Someone else builds boards."""
+
+
 class Generations:
     """The pointer to the generation that is read, the lock of who builds one, and sweeping."""
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._release = Script("release")
+        self._renew = Script("renew")
         self._recovering = asyncio.Lock()
         self.current: Generation | None = None
         """The generation to read, as last seen; None when there is none."""
@@ -51,18 +56,21 @@ class Generations:
         return self.current
 
     async def lock(self, generation: Generation, ttl_s: float) -> bool:
-        """Whether nobody else is building; the lock lapses after `ttl_s` unless renewed.
-
-        It only saves work: two who build at once do no harm.
-        """
+        """Whether nobody else is building; the lock lapses after `ttl_s` unless renewed."""
         taken = await self._link.call(
             self._link.client.set(keys.REBUILD, generation.id, nx=True, px=int(ttl_s * 1000))
         )
         return bool(taken)
 
-    async def renew(self, ttl_s: float) -> None:
-        """Keeps the lock for another `ttl_s`."""
-        await self._link.call(self._link.client.pexpire(keys.REBUILD, int(ttl_s * 1000)))
+    async def renew(self, generation: Generation, ttl_s: float) -> None:
+        """Keeps the lock for another `ttl_s`.
+
+        Raises LockLost when it is not this generation's any more: whoever builds since then
+        deletes what others have built.
+        """
+        arguments = [generation.id, int(ttl_s * 1000)]
+        if not await self._link.run(self._renew, [keys.REBUILD], arguments):
+            raise LockLost("another process builds, or the keys were cleared")
 
     async def unlock(self, generation: Generation) -> None:
         """Gives the lock back, if it is still this generation's."""

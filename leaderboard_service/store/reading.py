@@ -133,7 +133,12 @@ class Reading:
             raise GenerationGone
         stamp: list[str] = answer[1]
         self.versions.setdefault(part, f"{stamp[0]}:{stamp[1]}:{stamp[5]}")
-        confirmed_us, floors = int(stamp[3]), _decode_floors(stamp[4])
+        try:
+            confirmed_us, floors = int(stamp[3]), _decode_floors(stamp[4])
+            int(stamp[1]), int(stamp[2])
+        except (AttributeError, TypeError, ValueError):
+            # No release has written this: it is to be built anew.
+            raise GenerationGone from None
         if not self._first:
             self._first, self._confirmed_us, self._floors = stamp, confirmed_us, floors
         elif stamp[:2] != self._first[:2]:

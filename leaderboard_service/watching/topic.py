@@ -37,6 +37,8 @@ class Topic:
         """The newest state, as a message."""
         self.rank = 0
         """The user's rank in it; 0 for one who is not on the board, and for a top."""
+        self.board: Board | None = None
+        """The board that it is about: another one in the next period."""
         self.beats = 0
         """How often there was a keep-alive."""
         self.keep_alive = b""
@@ -66,6 +68,7 @@ class Topic:
             self.state = state_message(self.subject, reading.entries, state)
             of_user = isinstance(self.subject, Rank) and reading.entries
             self.rank = reading.entries[0].rank if of_user else 0
+            self.board = reading.board
         if not changed and at - self.said_at >= rest_s:
             self.beats += 1
             self.keep_alive = keep_alive(self.subject, state)
@@ -85,6 +88,8 @@ class Watch:
         self._beats = topic.beats
         self._rank = 0
         """The rank in the last state that was sent."""
+        self._board: Board | None = None
+        """The board that this was about."""
         self._woken = asyncio.Event()
         self._ended: LaurelError | None = None
 
@@ -123,7 +128,8 @@ class Watch:
         topic = self.topic
         if self._version != topic.version:
             self._version, self._beats = topic.version, topic.beats
-            before, self._rank = self._rank, topic.rank
+            before = self._rank if self._board == topic.board else 0
+            self._rank, self._board = topic.rank, topic.board
             return topic.state + previous_rank(before) if before else topic.state
         if self._beats != topic.beats:
             self._beats = topic.beats

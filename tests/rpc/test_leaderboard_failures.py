@@ -48,12 +48,30 @@ async def _drop(redis: Redis, pattern: str) -> None:
     await redis.delete(*names)
 
 
+async def _spoil(redis: Redis, field: str, value: str | None) -> None:
+    """The meta is not as any release writes it."""
+    (meta,) = await redis.keys("*:meta")
+    if value is None:
+        await redis.hdel(meta, field)
+    else:
+        await redis.hset(meta, field, value)
+
+
+async def _retype(redis: Redis) -> None:
+    (meta,) = await redis.keys("*:meta")
+    await redis.set(meta, "x")
+
+
 LOSSES: dict[str, Callable[[Redis], Awaitable[None]]] = {
     "everything": _flush,
     "a board": lambda redis: _drop(redis, "*board:xp//all_time/"),
     "the meta": lambda redis: _drop(redis, "*:meta"),
     "the profiles": lambda redis: _drop(redis, "*:profiles"),
     "the pointer": lambda redis: _drop(redis, "laurel:generation"),
+    "the meta's type": _retype,
+    "the sequence's form": lambda redis: _spoil(redis, "sequence", "abc"),
+    "the floors' form": lambda redis: _spoil(redis, "floors", "abc"),
+    "the time of the position": lambda redis: _spoil(redis, "numbered_us", None),
 }
 
 
@@ -79,13 +97,13 @@ async def test_what_redis_has_lost_is_answered_from_postgresql_and_rebuilt(
         await check_board(client, source=REDIS)
 
 
-@pytest.mark.parametrize("refused", ["EPOCH_MISMATCH", "HISTORY_TRUNCATED"])
-async def test_a_position_that_is_refused_means_a_rebuild(redis_url: str, refused: str) -> None:
+@pytest.mark.parametrize("reason", ["EPOCH_MISMATCH", "HISTORY_TRUNCATED"])
+async def test_a_position_that_is_refused_means_a_rebuild(redis_url: str, reason: str) -> None:
     peer = Peer()
     await fill(peer)
     async with live_client(redis_url, peer):
         pass
-    if refused == "EPOCH_MISMATCH":
+    if reason == "EPOCH_MISMATCH":
         peer.forget_history()
     else:
         await peer.credit("z", 1)

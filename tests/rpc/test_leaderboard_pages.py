@@ -16,7 +16,15 @@ from shared.gen.laurel.progress.v1 import progress_pb2
 from shared.periods import Window
 from shared.status import error_from_rpc
 from tests.conftest import running_progress
-from tests.leaderboard_app import POSTGRESQL, REDIS, Client, direct, fill, live_client
+from tests.leaderboard_app import (
+    POSTGRESQL,
+    REDIS,
+    Client,
+    check_board,
+    direct,
+    fill,
+    live_client,
+)
 from tests.leaderboard_peer import Peer
 from tests.progress import refused
 from tests.signing import SIGNER
@@ -105,3 +113,18 @@ async def test_a_restore_to_the_past_ends_lists_that_were_begun_before(redis_url
         with pytest.raises(aio.AioRpcError) as caught:
             await _page(client, old)
         assert error_from_rpc(caught.value).reason == "INVALID_PAGE_TOKEN"
+
+
+async def test_boards_that_are_ahead_of_the_history_are_rebuilt(redis_url: str) -> None:
+    peer = Peer()
+    await fill(peer)
+    async with live_client(redis_url, peer):
+        pass
+    # A loss that left the tenure its name.
+    peer.changes.pop()
+    for scores in peer.scores.values():
+        scores.pop("f")
+    before = peer.snapshots
+    async with live_client(redis_url, peer) as client:
+        assert peer.snapshots == before + 1
+        await check_board(client, source=REDIS)

@@ -185,7 +185,7 @@ async def test_a_watch_of_the_current_period_moves_on_when_it_ends(redis_url: st
         assert rows(moved) == [(1, "next", 3)]
         assert moved.state.board.period == "2026-11-21"
         gone = await rank.read()
-        assert (gone.HasField("entry"), gone.previous_rank) == (False, 1)
+        assert (gone.HasField("entry"), gone.previous_rank) == (False, 0)
         # Nothing is different but the board: that is said too.
         assert (await empty.read()).state.board.period == "2026-11-21"
         await peer.credit("f", 1, occurred_date="2026-11-20")

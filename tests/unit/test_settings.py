@@ -3,6 +3,7 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from leaderboard_service.settings import LeaderboardSettings
 from progress_service.settings import ProgressSettings
 from shared.settings import CommonSettings
 from tests.signing import SECRET
@@ -127,3 +128,12 @@ def test_no_secret_is_in_the_error_about_a_setting() -> None:
     with pytest.raises(ValidationError) as caught:
         ProgressSettings(token_secret=secret, postgres_url="mysql://laurel:secret@x/y")
     assert "secret" not in str(caught.value).replace("token_secret", "")
+
+
+@pytest.mark.parametrize("partitions", [0, 65])
+def test_a_board_has_as_many_parts_as_a_read_can_ask(partitions: int) -> None:
+    with pytest.raises(ValidationError, match="partitions"):
+        LeaderboardSettings(redis_url="redis://one", partitions=partitions)
+    for known in (1, 64):
+        settings = LeaderboardSettings(redis_url="redis://one", partitions=known)
+        assert settings.partitions == known

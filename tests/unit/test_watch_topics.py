@@ -144,6 +144,23 @@ async def test_a_keep_alive_comes_after_a_silence_and_never_instead_of_a_state()
     await quick.close()
 
 
+async def test_the_rank_on_another_periods_board_is_no_previous_one() -> None:
+    world = World(Rank("ann"))
+    slow, quick = Reader(world.topic), Reader(world.topic)
+    await quick.take(all_=True)
+    await world.read(entry(3))
+    await world.read(entry(2))
+    await world.read(entry(4), board=NEXT_DAY)
+    await world.read(entry(5), board=NEXT_DAY)
+    await slow.take(all_=True)
+    found = []
+    for reader in (quick, slow):
+        messages = map(pb.WatchRankResponse.FromString, reader.messages)
+        found.append([(message.entry.rank, message.previous_rank) for message in messages])
+        await reader.close()
+    assert found == [[(3, 0), (2, 3), (4, 0), (5, 4)], [(3, 0), (5, 0)]]
+
+
 async def test_a_watch_that_is_ended_raises_that_to_each() -> None:
     world = World(Top(1))
     readers = [Reader(world.topic) for _ in range(3)]

@@ -14,7 +14,7 @@ local TOO_DEEP = 0
 
 local meta, profiles, board_prefix = KEYS[1], KEYS[2], ARGV[1]
 
-local stamp = redis.call(
+local stamp = redis.pcall(
   'HMGET', meta, 'epoch', 'sequence', 'numbered_us', 'confirmed_us', 'floors', 'mends', 'profiles'
 )
 if not stamp[1] or size('HLEN', profiles) ~= tonumber(stamp[7]) then

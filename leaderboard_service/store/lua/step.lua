@@ -12,7 +12,7 @@
 local meta, profiles = KEYS[1], KEYS[2]
 local board_prefix, hidden_prefix = ARGV[1], ARGV[2]
 
-local stored = redis.call('HMGET', meta, 'epoch', 'sequence', 'floors', 'profiles')
+local stored = redis.pcall('HMGET', meta, 'epoch', 'sequence', 'floors', 'profiles')
 if not stored[1] then
   return { 'gone' }
 end

@@ -593,7 +593,9 @@ class WatchRankResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     KEEP_ALIVE_FIELD_NUMBER: _builtins.int
     previous_rank: _builtins.int
-    """The rank in the message before. 0 in the first message, or when newly ranked."""
+    """The rank in the message before. 0 in the first message, when newly ranked,
+    and in the first of another period.
+    """
     keep_alive: _builtins.bool
     """Nothing has changed; `entry` is left out."""
     @_builtins.property
