@@ -19,7 +19,8 @@ from progress_service.store.positions import Head, read_head
 from progress_service.store.standings import BoardKey
 from shared.periods import Window
 
-CHUNK = 2_000
+CHUNK = 500
+"""Some milliseconds of work for a message."""
 
 _SETTINGS = text(
     "SELECT set_config('statement_timeout', '0', true), set_config('work_mem', '64MB', true)"
