@@ -13,9 +13,9 @@ from leaderboard_service.domain.answer import Position
 from leaderboard_service.fallback import Remaining
 from leaderboard_service.status import Status
 from leaderboard_service.token_secrets import TokenSecrets
+from shared import write_token
 from shared.errors import (
     DeadlineExceeded,
-    FieldViolation,
     InvalidInput,
     LaurelError,
     ResourceExhausted,
@@ -28,8 +28,6 @@ from shared.status import error_from_rpc
 
 T = TypeVar("T")
 
-WRITE = "write"
-"""The kind of token that a write is answered with."""
 _PATIENCE_S = 2.0
 # The share of a caller's time that may go by before PostgreSQL is asked.
 _SHARE = 0.7
@@ -90,19 +88,11 @@ class Consistency:
 
     async def _check(self, token: str) -> None:
         try:
-            self._signer.open(WRITE, token)
-        except ValueError:
-            pass
-        else:
-            return
-        if self._secrets.differ or await self._is_known_there(token):
-            raise self._secrets.found_different()
-        text = "is not a token of this service"
-        raise InvalidInput(
-            "INVALID_CONSISTENCY_TOKEN",
-            f"consistency_token {text}",
-            violations=(FieldViolation("consistency_token", text),),
-        )
+            write_token.decode(self._signer, token)
+        except InvalidInput:
+            if self._secrets.differ or await self._is_known_there(token):
+                raise self._secrets.found_different() from None
+            raise
 
     async def _is_known_there(self, token: str) -> bool:
         """Whether ProgressService, which has signed the tokens of all writes, says that this is

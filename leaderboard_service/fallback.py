@@ -13,7 +13,6 @@ from leaderboard_service.domain.answer import (
     Page,
     Position,
     RankAnswer,
-    RankMode,
     Source,
     Stamp,
     TopAnswer,
@@ -32,6 +31,7 @@ from shared.errors import (
 from shared.gen.laurel.progress.v1 import progress_pb2
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.gen.laurel.types.v1 import types_pb2
+from shared.rank_mode import RankMode
 from shared.signed_token import Signer
 from shared.status import error_from_rpc
 

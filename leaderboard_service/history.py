@@ -9,6 +9,7 @@ from typing import cast
 from grpc import aio
 
 from leaderboard_service.domain.answer import Position
+from leaderboard_service.streams import HistoryCall
 from shared.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1.progress_pb2 import (
     Change,
@@ -22,8 +23,6 @@ from shared.status import error_from_rpc
 _AGAIN_S = 0.1
 _PATIENCE_S = 30.0
 """How long ProgressService may not answer."""
-
-Call = aio.UnaryStreamCall[WatchXpDeltasRequest, WatchXpDeltasResponse]
 
 
 class HistoryLost(Exception):
@@ -43,7 +42,7 @@ class History:
         self._changes: deque[Change] = deque()
         self._silent_since = 0.0
         """When ProgressService first did not answer; 0: it did."""
-        self._call: Call | None = None
+        self._call: HistoryCall | None = None
         self._reading: asyncio.Future[WatchXpDeltasResponse | None] | None = None
 
     async def reach(self, position: Position, within_s: float) -> bool:

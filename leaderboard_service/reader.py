@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 from leaderboard_service.breaker import RedisBreaker
-from leaderboard_service.domain.answer import ListAnswer, RankAnswer, RankMode, TopAnswer
+from leaderboard_service.domain.answer import ListAnswer, RankAnswer, TopAnswer
 from leaderboard_service.domain.question import AroundAsk, Ask, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.lane import Lane, NotReadable
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
 from leaderboard_service.store.reads import BoardReads, Outcome
+from shared.rank_mode import RankMode
 
 AskT = TypeVar("AskT", bound=Ask)
 

@@ -15,7 +15,7 @@ from leaderboard_service.applier import Applier, Target
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Floors, board_name
 from leaderboard_service.domain.fold import Profile
-from leaderboard_service.pace import rest
+from leaderboard_service.pace import go_on, rest
 from leaderboard_service.status import Status
 from leaderboard_service.store.boards import Meta, PartMeta
 from leaderboard_service.store.client import RedisLink, RedisUnavailable
@@ -201,8 +201,7 @@ class Rebuilder:
         """
         floors = self._wanted_floors()
         begun_us = time.time_ns() // 1000
-        pauses = {"pause": rest} if gently else {}
-        loader = GenerationLoader(self._link, generation, **pauses)
+        loader = GenerationLoader(self._link, generation, rest if gently else go_on)
         call = self._sources.standings.SnapshotStandings(
             pb.SnapshotStandingsRequest(floors=floor_messages(floors))
         )

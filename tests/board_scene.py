@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import pytest
 
 from leaderboard_service.composition import LeaderboardApp
-from leaderboard_service.domain.answer import Entry, RankMode
+from leaderboard_service.domain.answer import Entry
 from leaderboard_service.domain.fold import Profile
 from progress_service.settings import ProgressSettings
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
 from shared.gen.laurel.types.v1 import types_pb2
+from shared.rank_mode import RankMode
 from tests.conftest import new_database, new_redis, running_progress
 from tests.leaderboard_app import POSTGRESQL, REDIS, dial, running
 from tests.leaderboard_model import ranking

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from leaderboard_service.domain.answer import ListAnswer, Page, RankAnswer, RankMode, TopAnswer
+from leaderboard_service.domain.answer import ListAnswer, Page, RankAnswer, TopAnswer
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import After, AroundAsk, BatchAsk, RankAsk, TopAsk
+from shared.rank_mode import RankMode
 from tests.leaderboard_store import XP, Stores
 
 COMPETITION = RankMode.COMPETITION

@@ -3,8 +3,9 @@
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from leaderboard_service.domain.answer import Entry, RankMode
+from leaderboard_service.domain.answer import Entry
 from leaderboard_service.domain.fold import Profile
+from shared.rank_mode import RankMode
 
 
 def ranking(

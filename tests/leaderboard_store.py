@@ -8,6 +8,7 @@ from typing import Any
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Board, BoardNames, Floors
 from leaderboard_service.domain.fold import Fold, Profile, Step
+from leaderboard_service.pace import go_on
 from leaderboard_service.store import keys
 from leaderboard_service.store.boards import Advance, BoardWriter, Meta, PartMeta
 from leaderboard_service.store.client import RedisLink
@@ -75,7 +76,9 @@ async def open_stores(url: str, parts: int = 1) -> AsyncIterator[Stores]:
         generations = Generations(link)
         await generations.clear()
         generation = new_generation(parts)
-        await GenerationLoader(link, generation).finish(PartMeta(Position(EPOCH, 0), 0, 0, FLOORS))
+        await GenerationLoader(link, generation, go_on).finish(
+            PartMeta(Position(EPOCH, 0), 0, 0, FLOORS)
+        )
         await generations.publish(generation)
         writer = BoardWriter(link)
         meta = await writer.meta(generation)

@@ -18,14 +18,6 @@ class Source(IntEnum):
     POSTGRESQL = 2
 
 
-class RankMode(IntEnum):
-    """How equal scores are numbered, with the contract's numbers; they are listed by user id."""
-
-    COMPETITION = 1
-    DENSE = 2
-    ORDINAL = 3
-
-
 @dataclass(frozen=True, slots=True)
 class Position:
     """A point in the history: everything up to `sequence`, as numbered in tenure `epoch`."""

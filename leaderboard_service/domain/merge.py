@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from leaderboard_service.domain.answer import RankMode
+from shared.rank_mode import RankMode
 
 
 class Line(NamedTuple):

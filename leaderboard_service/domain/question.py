@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import Board
+from shared.rank_mode import RankMode
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 
-from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import DEFAULT_METRIC, Board
 from leaderboard_service.domain.question import After
 from shared import page_token
 from shared.errors import invalid_field
 from shared.periods import Window, parse_period, period_of
+from shared.rank_mode import RankMode
 from shared.signed_token import Signer
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")

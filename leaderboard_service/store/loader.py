@@ -39,10 +39,6 @@ class _Counts:
         }
 
 
-async def _no_pause() -> None:
-    """Goes on at once."""
-
-
 class GenerationLoader:
     """Fills a generation that nobody reads: profiles, then boards, then `finish`. It waits for
     `pause` after each small piece of work.
@@ -54,7 +50,7 @@ class GenerationLoader:
         self,
         link: RedisLink,
         generation: Generation,
-        pause: Callable[[], Awaitable[None]] = _no_pause,
+        pause: Callable[[], Awaitable[None]],
     ) -> None:
         self._link = link
         self._generation = generation

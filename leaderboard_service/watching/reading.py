@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from leaderboard_service.boards import Boards, Need
-from leaderboard_service.domain.answer import Entry, RankMode, Stamp
+from leaderboard_service.domain.answer import Entry, Stamp
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import BatchAsk, TopAsk
 from leaderboard_service.watching.messages import Rank, Subject, Top
 from leaderboard_service.watching.turns import Turns
+from shared.rank_mode import RankMode
 
 _BATCH = 500
 # Reading a rank costs about half of what sending a message does.

@@ -1,19 +1,9 @@
 """How the users of a board are numbered; scores 50, 50, 30 are an example below."""
 
 from collections.abc import Sequence
-from enum import IntEnum
 from typing import NamedTuple
 
-
-class RankMode(IntEnum):
-    """How equal scores are numbered; the numbers are the contract's."""
-
-    COMPETITION = 1
-    """1, 1, 3: one more than the users with a higher score."""
-    DENSE = 2
-    """1, 1, 2: one more than the distinct higher scores."""
-    ORDINAL = 3
-    """1, 2, 3: the place in the list; of equal scores by user_id."""
+from shared.rank_mode import RankMode
 
 
 class Above(NamedTuple):

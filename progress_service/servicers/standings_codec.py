@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from progress_service.domain.ranking import RankMode
 from progress_service.servicers import codec
 from progress_service.servicers.board_codec import check_period, window_of
 from progress_service.store.positions import Head
@@ -11,6 +10,7 @@ from progress_service.store.standings import Standing
 from shared.errors import invalid_field
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.periods import Window
+from shared.rank_mode import RankMode
 
 
 def rank_mode_of(number: int) -> RankMode:

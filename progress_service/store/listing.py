@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.domain.ranking import RankMode
 from progress_service.store import standings
 from progress_service.store.standings import Board, BoardKey, Standing
+from shared.rank_mode import RankMode
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.domain.ranking import Above, RankMode
+from progress_service.domain.ranking import Above
+from shared.rank_mode import RankMode
 
 LISTED = "s.board_id = :board_id AND s.score > 0 AND NOT s.hidden"
 """Of `standings s`: what standings_rank holds of the board."""

@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from progress_service.domain.ranking import Above, RankMode, consecutive_ranks, rank_of
+from progress_service.domain.ranking import Above, consecutive_ranks, rank_of
 from progress_service.store import ranks
 from progress_service.store.ranks import LISTED
 from shared.periods import Window
+from shared.rank_mode import RankMode
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from leaderboard_service.domain.answer import RankMode
 from shared import page_token
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.page_token import PageToken
+from shared.rank_mode import RankMode
 from tests.board_scene import MODES, TIES, Scene, entries, numbered
 from tests.leaderboard_app import POSTGRESQL
 from tests.leaderboard_model import around

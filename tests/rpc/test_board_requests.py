@@ -8,7 +8,7 @@ import pytest
 from grpc import aio
 
 from leaderboard_service.boards import Need
-from leaderboard_service.domain.answer import Position, RankAnswer, RankMode
+from leaderboard_service.domain.answer import Position, RankAnswer
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import RankAsk
 from shared import page_token
@@ -18,6 +18,7 @@ from shared.gen.laurel.progress.v1 import progress_pb2
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.page_token import PageToken
 from shared.periods import Window, period_of
+from shared.rank_mode import RankMode
 from shared.signed_token import Signer
 from shared.status import error_from_rpc
 from tests.board_scene import LONG_AGO, NOW, TIES, Scene

@@ -12,7 +12,6 @@ import grpc
 import pytest
 from grpc import aio
 
-from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import TopAsk
 from leaderboard_service.fallback import Fallback
@@ -22,6 +21,7 @@ from shared.errors import DeadlineExceeded, Unavailable
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.periods import Window
+from shared.rank_mode import RankMode
 from tests.leaderboard_app import (
     POSTGRESQL,
     REDIS,

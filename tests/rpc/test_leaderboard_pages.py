@@ -5,7 +5,6 @@ from uuid import uuid4
 import pytest
 from grpc import aio
 
-from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import After
 from leaderboard_service.domain.request import token_after
@@ -14,6 +13,7 @@ from shared.errors import InvalidInput
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2
 from shared.periods import Window
+from shared.rank_mode import RankMode
 from shared.status import error_from_rpc
 from tests.conftest import running_progress
 from tests.leaderboard_app import (

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import After, TopAsk
 from leaderboard_service.fallback import Fallback
@@ -14,6 +13,7 @@ from shared.errors import InvalidInput, Unavailable
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.periods import Window
+from shared.rank_mode import RankMode
 from shared.signed_token import Signer
 from tests.leaderboard_app import dial, running
 from tests.pair import Pair

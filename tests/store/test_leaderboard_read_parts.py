@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leaderboard_service.domain.answer import Entry, RankAnswer, RankMode
+from leaderboard_service.domain.answer import Entry, RankAnswer
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import After, AroundAsk, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.store.boards import Broken, GenerationGone
@@ -15,6 +15,7 @@ from leaderboard_service.store.keys import Part
 from leaderboard_service.store.reading import MOST_DISTINCT, NotKept, TooDeep, Uneven
 from leaderboard_service.store.reads import BoardReads, Outcome
 from shared.periods import Window
+from shared.rank_mode import RankMode
 from tests.leaderboard_asks import COMPETITION, around, batch, rank, top
 from tests.leaderboard_store import XP, Stores, open_stores, scores_fold, shown
 

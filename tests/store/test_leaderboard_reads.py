@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from leaderboard_service.domain.answer import MAX_SCORE, RankAnswer, RankMode
+from leaderboard_service.domain.answer import MAX_SCORE, RankAnswer
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import After, RankAsk, TopAsk
 from leaderboard_service.store.reading import NotKept
 from shared.periods import Window
+from shared.rank_mode import RankMode
 from tests.leaderboard_asks import COMPETITION, around, batch, pages, rank, top
 from tests.leaderboard_store import (
     XP,

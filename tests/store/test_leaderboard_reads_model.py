@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leaderboard_service.domain.answer import Entry, RankMode
+from leaderboard_service.domain.answer import Entry
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.fold import Erasure, Fold, Profile
 from leaderboard_service.domain.question import After
 from shared.periods import Window
+from shared.rank_mode import RankMode
 from tests import leaderboard_asks as asks
 from tests.leaderboard_model import around, ranking
 from tests.leaderboard_store import XP, Stores, new_fold, open_stores

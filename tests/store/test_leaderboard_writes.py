@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from leaderboard_service.domain.answer import MAX_SCORE, Position, RankMode
+from leaderboard_service.domain.answer import MAX_SCORE, Position
 from leaderboard_service.domain.board import Floors
 from leaderboard_service.domain.fold import Fold
 from leaderboard_service.domain.question import RankAsk
@@ -17,6 +17,7 @@ from leaderboard_service.store.boards import (
     GenerationGone,
     Moved,
 )
+from shared.rank_mode import RankMode
 from tests.leaderboard_damage import (
     lose_board,
     lose_everything,

@@ -8,7 +8,6 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.board import Board, BoardNames, Floors
 from leaderboard_service.domain.epochs import Epochs
 from leaderboard_service.domain.fold import HIDE_WEIGHT, Fold, Profile
@@ -19,6 +18,7 @@ from leaderboard_service.store.reading import NotKept
 from leaderboard_service.store.reads import Outcome
 from leaderboard_service.trouble import Trouble
 from shared.periods import Window
+from shared.rank_mode import RankMode
 
 
 class Reads:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaderboard_service.domain import merge
-from leaderboard_service.domain.answer import RankMode
 from leaderboard_service.domain.merge import Line, Place, Spot, Stretch
+from shared.rank_mode import RankMode
 from tests.leaderboard_model import around, ranking
 
 USERS = ["a", "B", "b", "a.b", "a-b", "A_b", "z", "Z9", "10", "9", "u:1", "u:10"]
