@@ -14,6 +14,6 @@ RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nolog
 COPY --from=build /opt/laurel /opt/laurel
 ENV PATH=/opt/laurel/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001
-# ProgressService, LeaderboardService, the gateway, metrics.
-EXPOSE 50051 50052 8080 9464
+# ProgressService, LeaderboardService, the gateway and its listener for administration, metrics.
+EXPOSE 50051 50052 8080 8081 9464
 CMD ["laurel", "--help"]

@@ -7,6 +7,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PAGE := tests/browser/node_modules/.ready
 CODE := $(wildcard shared progress_service leaderboard_service gateway tests benchmarks scripts)
 
 # The data that some tests read lies beside the repository; see CONTRIBUTING.md.
@@ -18,7 +19,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: settings help setup run test check format lint types contract unit protos contract-baseline bench clean
+.PHONY: settings help setup run test browser check format lint types contract unit protos contract-baseline bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +38,17 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## Start both services with PostgreSQL, Redis, Envoy and a demo
 	@exec $(BIN)/laurel up --demo
 
-test: $(READY) ## Run all tests (ARGS="-k name" for some)
+test: $(READY) $(PAGE) ## Run all tests (ARGS="-k name" for some)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+browser: $(PAGE) ## Install what the page of the browser's tests is made of (needs npm)
+
+# Without npm, or a network, those tests are skipped and say so.
+$(PAGE): tests/browser/package.json
+	@rm -rf $(@D)
+	@if ! command -v npm >/dev/null; then echo "There is no npm: the browser's tests will be skipped"; \
+	elif npm install --prefix $(<D) --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error; then touch $@; \
+	else echo "npm could not install: the browser's tests will be skipped"; fi
 
 check: lint types contract unit ## Everything that needs no server: format, lint, types, contract, unit tests
 
@@ -79,5 +89,5 @@ bench: $(READY) ## Measure, and print ratios to a bare gRPC echo
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove .venv and caches; the data in LAUREL_HOME (.laurel) stays
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(dir $(PAGE)) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

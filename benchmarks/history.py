@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from grpc import aio
 
+from benchmarks.callers import open_channel
 from benchmarks.scene import Scene
 from shared import runtime
-from shared.channels import open_channel
 from shared.gen.laurel.leaderboard.v1 import admin_pb2 as leaderboard_pb2
 from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
 from shared.gen.laurel.progress.v1 import admin_pb2 as progress_pb2

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from grpc import aio
 
 from benchmarks import population
+from benchmarks.callers import open_channel
 from benchmarks.history import all_numbered
 from benchmarks.scene import Scene
 from shared import runtime
-from shared.channels import open_channel
 from shared.cli.import_counts import ImportCounts
 from shared.cli.import_stream import ImportStream
 from shared.gen.laurel.progress.v1.admin_pb2 import ImportProgressRequest

@@ -14,12 +14,12 @@ from itertools import cycle
 from grpc import aio
 
 from benchmarks import population
+from benchmarks.callers import open_channel
 from benchmarks.figures import median, percentile, table
 from benchmarks.history import all_applied
 from benchmarks.load import CALL_TIMEOUT_S
 from benchmarks.scene import Scene
 from shared import runtime
-from shared.channels import open_channel
 from shared.gen.laurel.leaderboard.v1 import admin_pb2
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub

@@ -42,6 +42,10 @@ class Servers:
             "LAUREL_METRICS_PORT": "0",
             "LAUREL_DRAIN_SECONDS": str(DRAIN_S),
             "LAUREL_TOKEN_SECRET": secrets.token_hex(32),
+            "LAUREL_AUTH_SECRET": secrets.token_hex(32),
+            # Counted as by default, and never reached.
+            "LAUREL_MAX_ATTEMPTS_PER_MINUTE": "1000000",
+            "LAUREL_MAX_ATTEMPTS_PER_DAY": "1000000",
         }
         self._watches: dict[str, LogWatch] = {}
         self._echo = self._process(Module("echo", "benchmarks.echo", [str(ports[2])]))

@@ -12,10 +12,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from benchmarks.callers import open_channel
 from benchmarks.history import TIMEOUT_S, all_numbered, applied
 from benchmarks.scene import Scene
 from shared import runtime
-from shared.channels import open_channel
 
 SAMPLE_S = 0.02
 

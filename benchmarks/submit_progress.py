@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from benchmarks import population
+from benchmarks.callers import open_channel
 from benchmarks.comparison import Claim, Comparison
 from benchmarks.history import all_applied
 from benchmarks.load import Side
 from benchmarks.scene import Scene
 from shared import runtime
-from shared.channels import open_channel
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 
 CLAIM = Claim("SubmitProgress", goal=0.2)

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from grpc import aio
 
 from benchmarks import population
+from benchmarks.callers import open_channel
 from benchmarks.figures import percentile, table
 from benchmarks.history import TIMEOUT_S, all_applied
 from benchmarks.load import CALL_TIMEOUT_S
 from benchmarks.scene import Scene
 from shared import runtime
-from shared.channels import open_channel
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub

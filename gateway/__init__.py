@@ -1,1 +1,1 @@
-"""The gateway's configuration (data only): envoy.yaml, which shared.embedded.envoy renders."""
+"""The gateway's configuration (data only), which shared.embedded.gateway_config fills in."""

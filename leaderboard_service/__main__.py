@@ -17,7 +17,7 @@ def main() -> None:
     """Reads the settings and serves."""
     settings = LeaderboardSettings.load()
     configure(settings, "leaderboard_service")
-    metrics.listen(settings.bind_host, settings.metrics_port)
+    metrics.listen(settings.metrics_bind_host, settings.metrics_port)
     runtime.run(serve(settings))
 
 

@@ -31,7 +31,7 @@ from leaderboard_service.store.generations import Generations, LockLost
 from leaderboard_service.store.keys import Generation
 from leaderboard_service.verification import Tally, Verification, standings_of
 from shared.errors import ResourceExhausted, Unavailable
-from shared.status import error_from_rpc
+from shared.status import error_from_peer
 
 _REBUILD_FAILURES = (
     *(RedisUnavailable, Broken, GenerationGone, Moved, FloorsRaised),
@@ -126,7 +126,7 @@ class Administration:
         try:
             run.done.result()
         except aio.AioRpcError as error:
-            raise error_from_rpc(error) from None
+            raise error_from_peer(error) from None
         except _REBUILD_FAILURES:
             raise Unavailable("REBUILD_FAILED", "A store did not answer.") from None
         yield run

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
+from grpc import aio
+
 from leaderboard_service.administration import Administration, Parts
 from leaderboard_service.applier import Target
 from leaderboard_service.boards import Boards
@@ -35,6 +37,7 @@ from leaderboard_service.watching.board import Means
 from leaderboard_service.watching.schedule import Rhythm
 from leaderboard_service.watching.turns import Turns
 from leaderboard_service.watching.watches import Watches
+from shared.auth.call_token import CallToken
 from shared.channels import open_channel
 from shared.gen.laurel.leaderboard.v1 import (
     admin_pb2,
@@ -46,7 +49,10 @@ from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
     ProgressServiceStub,
     StandingsServiceStub,
 )
+from shared.identity import Role
+from shared.renewed_channel import Credentials
 from shared.server import RpcServer, Service
+from shared.tls import channel_credentials
 
 _WORK_CONNECTIONS = 8
 _VERIFY_CONNECTIONS = 2
@@ -73,7 +79,7 @@ class LeaderboardApp:
     ) -> None:
         self._settings = settings
         self._clock = CivilClock(now, settings.zone)
-        self.server = RpcServer(settings.bind_host, settings.leaderboard_port)
+        self.server = RpcServer(settings, settings.leaderboard_port)
         timeout_s = settings.redis_timeout_s
         # Reads, the follower, and all else have connections of their own.
         self._read_link = RedisLink(
@@ -88,9 +94,10 @@ class LeaderboardApp:
         self._verify_link = RedisLink(
             settings.redis_url, connections=_VERIFY_CONNECTIONS, timeout_s=max(timeout_s, 2.0)
         )
-        self._calls = open_channel(settings.progress_target)
-        self._streams = open_channel(settings.progress_target, own_connection=True)
-        self._verify_streams = open_channel(settings.progress_target, own_connection=True)
+        credentials = channel_credentials(settings)
+        self._calls = _to_progress(settings, credentials)
+        self._streams = _to_progress(settings, credentials, own_connection=True)
+        self._verify_streams = _to_progress(settings, credentials, own_connection=True)
         self._breaker = RedisBreaker(self._work_link)
         self._generations = Generations(self._work_link)
         self._status = Status()
@@ -256,3 +263,14 @@ class LeaderboardApp:
             await channel.close()
         links = (self._read_link, self._follow_link, self._work_link, self._verify_link)
         await asyncio.gather(*(link.close() for link in links))
+
+
+def _to_progress(
+    settings: LeaderboardSettings, credentials: Credentials | None, *, own_connection: bool = False
+) -> aio.Channel:
+    return open_channel(
+        settings.progress_target,
+        own_connection=own_connection,
+        token=CallToken(settings, "leaderboard-service", Role.SERVICE),
+        credentials=credentials,
+    )

@@ -24,7 +24,7 @@ from shared.errors import (
 from shared.gen.laurel.progress.v1.progress_pb2 import ResolveConsistencyTokenRequest
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.signed_token import MAX_CHARS, Signer
-from shared.status import error_from_rpc
+from shared.status import error_from_peer
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class Consistency:
             await self._stub.ResolveConsistencyToken(request, timeout=_PROBE_S)
         except aio.AioRpcError as error:
             # A token of a write that was undone is looked up too, so it was signed there.
-            return error_from_rpc(error).reason == "EPOCH_MISMATCH"
+            return error_from_peer(error).reason == "EPOCH_MISMATCH"
         return True
 
     async def _resolved(self, token: str, remaining: Remaining) -> Position:
@@ -134,7 +134,7 @@ class Consistency:
         try:
             found = await self._stub.ResolveConsistencyToken(request, timeout=max(patience_s, 0.0))
         except aio.AioRpcError as error:
-            raise self._failed(error_from_rpc(error)) from None
+            raise self._failed(error_from_peer(error)) from None
         self._secrets.found_same()
         # In the present tenure: whoever is at or beyond it there has the write.
         position = Position(found.head.epoch, found.position.sequence)

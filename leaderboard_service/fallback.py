@@ -33,7 +33,7 @@ from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.rank_mode import RankMode
 from shared.signed_token import Signer
-from shared.status import error_from_rpc
+from shared.status import error_from_peer
 
 _RETRY_S = 0.25
 
@@ -158,7 +158,7 @@ class Fallback:
         try:
             return await method(request, timeout=timeout_s)
         except grpc_aio.AioRpcError as error:
-            raise _failed(error_from_rpc(error), hurried=hurried) from None
+            raise _failed(error_from_peer(error), hurried=hurried) from None
         finally:
             self._free += 1
 

@@ -20,7 +20,7 @@ from leaderboard_service.trouble import Trouble
 from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasRequest
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from shared.gen.laurel.types.v1.types_pb2 import Position as PositionMessage
-from shared.status import error_from_rpc
+from shared.status import error_from_peer
 
 log = structlog.get_logger(__name__)
 
@@ -192,7 +192,7 @@ class Follower:
 
 def _check_refused(error: aio.AioRpcError) -> None:
     """Raises Refused if that is what the error says."""
-    refusal = error_from_rpc(error)
+    refusal = error_from_peer(error)
     if refusal.reason in _REFUSALS:
         raise Refused(refusal.reason) from None
 

@@ -18,7 +18,7 @@ from shared.gen.laurel.progress.v1.progress_pb2 import (
 )
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from shared.gen.laurel.types.v1 import types_pb2
-from shared.status import error_from_rpc
+from shared.status import error_from_peer
 
 _AGAIN_S = 0.1
 _PATIENCE_S = 30.0
@@ -140,7 +140,7 @@ class History:
 
     def _check_passing(self, error: aio.AioRpcError) -> None:
         """Raises HistoryLost unless it is of a kind that passes, and the error when it does not."""
-        refusal = error_from_rpc(error)
+        refusal = error_from_peer(error)
         if not isinstance(refusal, Unavailable | ResourceExhausted | DeadlineExceeded):
             raise HistoryLost(refusal.reason) from None
         now = time.monotonic()

@@ -1,6 +1,6 @@
 """Redis URLs: of one server as redis-py reads them, and of a cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,7 +38,7 @@ class ClusterAddress:
     """Some nodes of a cluster, from which the others are learned, and how to connect to each."""
 
     nodes: tuple[tuple[str, int], ...]
-    options: dict[str, Any]
+    options: dict[str, Any] = field(repr=False)  # the password is one
 
 
 def check_url(url: str) -> str:

@@ -1,12 +1,13 @@
 """Settings of LeaderboardService."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from leaderboard_service.domain.board import Kept
 from leaderboard_service.redis_address import check_url
-from shared.settings import ServiceSettings
+from shared.bad_setting import BadSetting
+from shared.settings import ServiceSettings, split_secrets
 
 Periods = Annotated[int, Field(ge=1, le=3660)]
 
@@ -53,6 +54,18 @@ class LeaderboardSettings(ServiceSettings):
         description="How many standings the loop that compares the boards in Redis with PostgreSQL "
         "all the time, and mends them, takes up in a second, in each replica; 0 switches it off.",
     )
+
+    @model_validator(mode="after")
+    def _can_call_progress_service(self) -> Self:
+        if self.auth == "on" and not (split_secrets(self.auth_secret) or self.call_token_file):
+            raise BadSetting(
+                "auth_secret",
+                "must be set, or LAUREL_CALL_TOKEN_FILE: LeaderboardService calls ProgressService "
+                "with a token",
+            )
+        setting = "progress_address" if self.progress_address else "bind_host"
+        self.check_call(setting, self.progress_target)
+        return self
 
     @property
     def kept(self) -> Kept:

@@ -18,7 +18,7 @@ from leaderboard_service.streams import next_message
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.gen.laurel.types.v1 import types_pb2
-from shared.status import error_from_rpc
+from shared.status import error_from_peer
 
 _TOO_MANY = "TOO_MANY_SNAPSHOTS"
 _SILENCE_S = 30.0
@@ -69,7 +69,7 @@ class Snapshots:
                 try:
                     return await self._read_once(request, take)
                 except aio.AioRpcError as error:
-                    if error_from_rpc(error).reason != _TOO_MANY or time.monotonic() > give_up:
+                    if error_from_peer(error).reason != _TOO_MANY or time.monotonic() > give_up:
                         raise
                 await asyncio.sleep(_AGAIN_S)
 

@@ -14,7 +14,7 @@ def main() -> None:
     """Reads the settings and serves."""
     settings = ProgressSettings.load()
     logging.configure(settings, "progress_service")
-    metrics.listen(settings.bind_host, settings.metrics_port)
+    metrics.listen(settings.metrics_bind_host, settings.metrics_port)
     runtime.run(_serve(settings))
 
 

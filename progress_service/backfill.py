@@ -22,6 +22,7 @@ from progress_service.store.unpaid import UnpaidCompletions
 from progress_service.store.user_ranges import Stride
 from shared.caller import request_id
 from shared.errors import ResourceExhausted, Unavailable
+from shared.identity import Actor
 
 MAX_BACKFILLS = 4
 MESSAGE_SIZE = 1_000
@@ -45,7 +46,7 @@ class BackfillRequest:
 
     dry_run: bool
     credit_missing: bool
-    actor: str
+    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 
 from progress_service import metrics
 from progress_service.credit_log import CreditLog
+from progress_service.domain.plausibility import REFUSALS
 from progress_service.store.group_writer import GroupWriter
 from progress_service.store.outcomes import Command, Outcome, Recorded
 from shared.caller import request_id
@@ -173,12 +174,19 @@ class GroupCommitter:
 
 
 def count(command: Command, outcome: Outcome) -> None:
-    """Counts an outcome: recorded, replayed, or the reason of the refusal."""
+    """Counts an outcome: recorded, replayed, or the reason of the refusal; and what was not
+    plausible.
+    """
+    kind = command.kind.name.lower()
     if isinstance(outcome, LaurelError):
         label = outcome.reason
+        if label in REFUSALS:
+            metrics.IMPLAUSIBLE.labels(kind, outcome.metadata["bound"], "refused").inc()
     else:
         label = "replayed" if outcome.replayed else "recorded"
-    _counter(command.kind.name.lower(), label).inc()
+        if outcome.held:
+            metrics.IMPLAUSIBLE.labels(kind, outcome.held, "under_review").inc()
+    _counter(kind, label).inc()
 
 
 @lru_cache(maxsize=256)

@@ -19,9 +19,12 @@ from progress_service.importer import Importer
 from progress_service.numbered_writer import NumberedWriter
 from progress_service.publisher import Publisher
 from progress_service.recalculator import Recalculator
+from progress_service.reviewer import Reviewer
 from progress_service.sequencer import Sequencer
 from progress_service.servicers.admin import ProgressAdminServicer
 from progress_service.servicers.catalog import CatalogServicer
+from progress_service.servicers.newcomers import Newcomers
+from progress_service.servicers.own_calls import OwnCalls
 from progress_service.servicers.progress import ProgressServicer
 from progress_service.servicers.standings import StandingsServicer
 from progress_service.settings import ProgressSettings
@@ -134,7 +137,7 @@ def build(
 def _parts(
     settings: ProgressSettings, port: int | None, now: Callable[[], datetime]
 ) -> ProgressApp:
-    server = RpcServer(settings.bind_host, settings.progress_port if port is None else port)
+    server = RpcServer(settings, settings.progress_port if port is None else port)
     database = Database(settings)
     zone = settings.zone
     publisher = Publisher(database, settings.checkpoint_seconds, server.draining)
@@ -142,7 +145,8 @@ def _parts(
         database, settings.sequencer_batch, settings.sequencer_lease_seconds, publisher.wake
     )
     courses = CourseCache()
-    recorder = Recorder(zone, now, courses)
+    recorder = Recorder(zone, now, courses, settings.plausibility)
+    importing = Recorder(zone, now, courses)
     profiles = Profiles(zone, now)
     credit_log = CreditLog(settings)
     dry_run = partial(DryRun, zone, now, MAX_FACTS)
@@ -163,7 +167,7 @@ def _parts(
             settings.group_writers,
             settings.queue_size,
         ),
-        importer=Importer(database, recorder, dry_run, profiles, credit_log, sequencer.wake),
+        importer=Importer(database, importing, dry_run, profiles, credit_log, sequencer.wake),
         sequencer=sequencer,
         publisher=publisher,
         verifier=Verifier(database, settings.verify_users_per_second),
@@ -183,8 +187,14 @@ def _progress(app: ProgressApp) -> Service:
             app.signer,
             app.settings.zone,
             app.now,
+            OwnCalls(app.settings.self_graded == "accept", app.settings.max_late, app.now),
+            _newcomers(app),
         ),
     )
+
+
+def _newcomers(app: ProgressApp) -> Newcomers:
+    return Newcomers(app.database, app.profiles, app.sequencer.wake, app.settings.create_users)
 
 
 def _standings(app: ProgressApp) -> Service:
@@ -202,7 +212,9 @@ def _catalog(app: ProgressApp) -> Service:
     return Service(
         catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
-        CatalogServicer(app.database, app.profiles, edits, app.signer, app.sequencer.wake),
+        CatalogServicer(
+            app.database, app.profiles, edits, app.signer, app.sequencer.wake, _newcomers(app)
+        ),
     )
 
 
@@ -221,6 +233,7 @@ def _admin(app: ProgressApp) -> Service:
             verification=Verification(database, draining),
             backfill=Backfill(database, publisher, app.credit_log, wake, zone),
             recalculator=Recalculator(database, app.courses, draining, app.course_worker.wake),
+            reviewer=Reviewer(database, zone, app.credit_log, wake),
             signer=app.signer,
             today=lambda: civil_day(app.now(), zone),
             start_time=app.now(),

@@ -11,6 +11,7 @@ import structlog
 
 from progress_service import metrics
 from progress_service.store.outcomes import Credited, Outcome, Recorded
+from shared.log_lines import escaped
 from shared.settings import CommonSettings
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class CreditLog:
                 "level": "info",
                 "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             }
-            text = b"\n".join([orjson.dumps({**line, **about}) for line in lines])
+            text = b"\n".join([escaped(orjson.dumps({**line, **about})) for line in lines])
             sys.stderr.buffer.write(text + b"\n")
             sys.stderr.buffer.flush()
 

@@ -10,6 +10,7 @@ from progress_service.store import exports
 from progress_service.store.database import Database
 from progress_service.store.exports import Export
 from shared.errors import ResourceExhausted
+from shared.identity import Actor
 
 MAX_EXPORTS = 2
 """Each is a copy on disk until it is sent."""
@@ -23,7 +24,7 @@ class Exporter:
     under_way: int = 0
 
     async def export(
-        self, user_id: str, actor: str, send: Callable[[str, bytes], Awaitable[None]]
+        self, user_id: str, actor: Actor, send: Callable[[str, bytes], Awaitable[None]]
     ) -> None:
         """Sends each document's name and JSON; all of them are of one position.
 
@@ -41,7 +42,7 @@ class Exporter:
             self.under_way -= 1
 
     async def _export(
-        self, user_id: str, actor: str, send: Callable[[str, bytes], Awaitable[None]]
+        self, user_id: str, actor: Actor, send: Callable[[str, bytes], Awaitable[None]]
     ) -> None:
         async def record(connection: AsyncConnection) -> None:
             await exports.record(connection, user_id, actor)

@@ -16,6 +16,12 @@ COMMANDS = Counter(
     "Submissions and awards by outcome: recorded, replayed, or the reason of the refusal.",
     ["kind", "outcome"],
 )
+IMPLAUSIBLE = Counter(
+    "laurel_implausible_total",
+    "Submissions and awards that exceeded a bound of plausibility, by bound and outcome: "
+    "refused or under_review.",
+    ["kind", "bound", "outcome"],
+)
 CREDIT_LOG_FAILURES = Counter(
     "laurel_credit_log_failures_total", "Groups whose credits could not be logged."
 )

@@ -14,6 +14,7 @@ from progress_service.store.course_jobs import Job
 from progress_service.store.courses import CourseCache
 from progress_service.store.database import Database
 from shared.errors import ResourceExhausted, Unavailable
+from shared.identity import Actor
 
 MAX_FOLLOWERS = 32
 _LOOK_S = 0.2
@@ -45,7 +46,7 @@ class Recalculator:
     on_begin: Callable[[], None]
     _followers: int = 0
 
-    async def one(self, course_id: str, user_id: str, actor: str) -> Counts:
+    async def one(self, course_id: str, user_id: str, actor: Actor) -> Counts:
         """Judges one learner now. Raises NotFound (COURSE_NOT_FOUND, USER_NOT_FOUND)."""
 
         async def work(connection: AsyncConnection) -> Job:
@@ -56,7 +57,7 @@ class Recalculator:
 
         return _counts(await self.database.write(work))
 
-    async def everyone(self, course_id: str, actor: str, send: Send) -> None:
+    async def everyone(self, course_id: str, actor: Actor, send: Send) -> None:
         """Follows the course's job to its end, begun for this when none runs. The job goes on
         without its followers; counts only rise, also when an edit makes it begin again.
 
@@ -75,7 +76,7 @@ class Recalculator:
         finally:
             self._followers -= 1
 
-    async def _begin(self, course_id: str, actor: str) -> None:
+    async def _begin(self, course_id: str, actor: Actor) -> None:
         async def work(connection: AsyncConnection) -> None:
             await self.courses.current(connection, course_id)
             await course_jobs.begin_unless_running(connection, course_id)

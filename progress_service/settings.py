@@ -1,10 +1,13 @@
 """Settings of ProgressService."""
 
-from typing import Annotated, Self
+from datetime import timedelta
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from progress_service.domain.bounds import MAX_SCORE
+from progress_service.domain.plausibility import Plausibility
 from shared.settings import ServiceSettings
 
 
@@ -45,6 +48,58 @@ class ProgressSettings(ServiceSettings):
         description="How many users the loop that verifies all the time takes up in a second, in "
         "each replica; 0 switches it off.",
     )
+    create_users: bool = Field(
+        default=False,
+        description="Whether a user who is not known yet gets a profile, from the token's name, "
+        "picture and zoneinfo, with the first SubmitProgress, AwardXp, GetUserStats, "
+        "GetCourseProgress, ListXpEntries, ListAttempts or GetUser. Reads of boards and courses "
+        "make none.",
+    )
+    self_graded: Literal["accept", "refuse"] = Field(
+        "accept",
+        description="Whether users may submit attempts themselves. refuse: only a backend (role "
+        "service), which has graded them.",
+    )
+    max_late: Annotated[timedelta, Field(ge=timedelta(), le=timedelta(days=36_500))] = Field(
+        timedelta(days=7),
+        description="How far back users may say that an attempt or award of their own lies: ISO "
+        "8601 such as P7D or PT12H, or days and a time such as 7 days, 0:00:00.",
+    )
+    max_attempts_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        60,
+        description="Attempts of one user in a minute, and awards of one user and source; more "
+        "are RESOURCE_EXHAUSTED. Imports are not counted. 0: unbounded.",
+    )
+    max_attempts_per_day: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        5_000, description="The same in a day of LAUREL_TIMEZONE; 0: unbounded."
+    )
+    max_xp_per_minute: Annotated[int, Field(ge=0, le=MAX_SCORE)] = Field(
+        0,
+        description="XP of one user and source (levels are one) in a minute. An attempt that would "
+        "earn more is put under review, an award of more is RESOURCE_EXHAUSTED. Imports are not "
+        "counted. 0: unbounded.",
+    )
+    max_xp_per_day: Annotated[int, Field(ge=0, le=MAX_SCORE)] = Field(
+        0, description="The same in a day of LAUREL_TIMEZONE; 0: unbounded."
+    )
+
+    max_flagged_attempts: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        20,
+        description="Attempts of one user that may wait for a decision; one more that would be put "
+        "under review is RESOURCE_EXHAUSTED. 0: unbounded.",
+    )
+
+    @property
+    def plausibility(self) -> Plausibility:
+        """What is plausible of one user."""
+        return Plausibility(
+            self.max_attempts_per_minute,
+            self.max_attempts_per_day,
+            self.max_xp_per_minute,
+            self.max_xp_per_day,
+            self.zone,
+            self.max_flagged_attempts,
+        )
 
     @model_validator(mode="after")
     def _has_connections_for_reads(self) -> Self:

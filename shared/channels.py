@@ -1,11 +1,15 @@
 """gRPC channels to another service, with this project's limits and keep-alives."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import grpc
 from grpc import aio
 
-from shared.caller import request_id
+from shared.caller import AUTHORIZATION_KEY, REQUEST_ID_KEY, request_id
+from shared.renewed_channel import Credentials, RenewedChannel
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 KEEPALIVE_MS = 30_000
@@ -24,38 +28,89 @@ OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
+Token = Callable[[], str]
 
-class _RequestIdInterceptor(aio.UnaryUnaryClientInterceptor):
-    """Sends the id of the call being served along with the unary calls that it causes.
 
-    Streams are opened by workers, for no call in particular: they go without an interceptor.
+def no_token() -> str:
+    """For calls that need none."""
+    return ""
+
+
+class CallerChannel(aio.Channel):
+    """A channel whose calls carry the caller's token, and the id of the call being served that
+    causes them. (grpc.aio's own interceptors cost more than a short call.)
     """
 
-    async def intercept_unary_unary(
-        self,
-        continuation: Callable[[aio.ClientCallDetails, Any], Awaitable[Any]],
-        client_call_details: aio.ClientCallDetails,
-        request: Any,
-    ) -> Any:
-        return await continuation(_with_request_id(client_call_details), request)
+    def __init__(self, channel: aio.Channel, token: Token) -> None:
+        self._channel = channel
+        self._token = token
+
+    async def __aenter__(self) -> Self:
+        await self._channel.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._channel.__aexit__(*exception)  # type: ignore[arg-type]
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: FBT001, FBT002 - grpc's
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+    def unary_unary(self, *method: Any, **options: Any) -> Any:
+        return self._with_metadata(self._channel.unary_unary(*method, **options))
+
+    def unary_stream(self, *method: Any, **options: Any) -> Any:
+        return self._with_metadata(self._channel.unary_stream(*method, **options))
+
+    def stream_unary(self, *method: Any, **options: Any) -> Any:
+        return self._with_metadata(self._channel.stream_unary(*method, **options))
+
+    def stream_stream(self, *method: Any, **options: Any) -> Any:
+        return self._with_metadata(self._channel.stream_stream(*method, **options))
+
+    def _with_metadata(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def with_metadata(*request: Any, metadata: Any = None, **options: Any) -> Any:
+            return call(*request, metadata=self._metadata(metadata), **options)
+
+        return with_metadata
+
+    def _metadata(self, given: Any) -> Any:
+        """The call's metadata; what the caller gives itself is not said twice."""
+        pairs = list(given or ())
+        said = {key for key, _ in pairs}
+        if AUTHORIZATION_KEY not in said and (token := self._token()):
+            pairs.append((AUTHORIZATION_KEY, token))
+        if REQUEST_ID_KEY not in said and (current := request_id()):
+            pairs.append((REQUEST_ID_KEY, current))
+        return pairs
 
 
-def _with_request_id(details: aio.ClientCallDetails) -> aio.ClientCallDetails:
-    current = request_id()
-    if not current:
-        return details
-    metadata = aio.Metadata(*(details.metadata or ()))
-    metadata.add("x-request-id", current)
-    return aio.ClientCallDetails(
-        details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
-    )
-
-
-def open_channel(target: str, *, own_connection: bool = False) -> aio.Channel:
-    """A channel to `target`; the caller closes it.
+def open_channel(
+    target: str,
+    *,
+    own_connection: bool = False,
+    token: Token = no_token,
+    credentials: Credentials | None = None,
+) -> aio.Channel:
+    """A channel to `target`; the caller closes it. Each call carries what `token` gives then, and
+    each connection is made with what `credentials` gives then (None: without TLS).
 
     With `own_connection` it shares no connection with other channels of this process: for
     long streams, which would hold up unary calls on a shared one.
     """
     options = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1 if own_connection else 0)]
-    return aio.insecure_channel(target, options=options, interceptors=[_RequestIdInterceptor()])
+    if credentials is None:
+        return CallerChannel(aio.insecure_channel(target, options=options), token)
+
+    def opened(newest: grpc.ChannelCredentials) -> aio.Channel:
+        return aio.secure_channel(target, newest, options=options)
+
+    return CallerChannel(RenewedChannel(credentials, opened), token)

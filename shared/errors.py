@@ -19,6 +19,9 @@ A `reason` is UPPER_SNAKE_CASE and stable: clients branch on it, never on the me
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+INVALID_FIELD = "INVALID_FIELD"
+"""The reason about fields that have none of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
@@ -94,14 +97,12 @@ class Unimplemented(LaurelError):
 
 def invalid_field(field: str, description: str) -> InvalidInput:
     """An `InvalidInput` about one field, with the reason INVALID_FIELD."""
-    return InvalidInput(
-        "INVALID_FIELD",
-        f"{field}: {description}",
-        violations=(FieldViolation(field, description),),
-    )
+    return invalid_fields([FieldViolation(field, description)])
 
 
-def invalid_fields(violations: Sequence[FieldViolation]) -> InvalidInput:
-    """An `InvalidInput` about several fields at once, with the reason INVALID_FIELD."""
+def invalid_fields(
+    violations: Sequence[FieldViolation], *, reason: str = INVALID_FIELD
+) -> InvalidInput:
+    """An `InvalidInput` about several fields at once."""
     text = "; ".join(f"{v.field}: {v.description}" for v in violations[:5])
-    return InvalidInput("INVALID_FIELD", text, violations=violations)
+    return InvalidInput(reason, text, violations=violations)

@@ -14,18 +14,41 @@ RPCS = Counter(
     "laurel_rpcs_total", "Finished calls, by method and status code.", ["method", "code"]
 )
 RPCS_IN_FLIGHT = Gauge("laurel_rpcs_in_flight", "Calls under way, streams included.", ["method"])
+CALLS_LIMITED = Counter(
+    "laurel_calls_limited_total",
+    "Calls refused because their caller was over a bound, by reason.",
+    ["reason"],
+)
+AUTH_KEYS_READ_TIME = Gauge(
+    "laurel_auth_keys_read_timestamp_seconds",
+    "When the key set that tokens are verified with was last read; 0: never, or there is none.",
+)
+AUTH_KEYS_FAILURES = Counter(
+    "laurel_auth_keys_failures_total", "Times that the key set could not be read."
+)
+
+
+_SILENCE_S = 10.0
+
+TLS_CERTIFICATE_END = Gauge(
+    "laurel_tls_certificate_end_timestamp_seconds",
+    "When the certificate that callers are shown ends to be valid; 0: there is none.",
+)
 
 
 def listen(host: str, port: int) -> None:
-    """Serves `/metrics` on a thread of its own; port 0 serves nothing.
+    """Serves `/metrics` on a thread of its own, without TLS; port 0 serves nothing.
 
     One line on stderr and exit status 1 if the port cannot be listened on.
     """
     if not port:
         return
     try:
-        start_http_server(port, addr=host)
+        server, _ = start_http_server(port, addr=host)
     except OSError as error:
         reason = error.strerror or "no such address"
         sys.stderr.write(f"laurel: cannot serve metrics on {host}:{port}: {reason}\n")
         raise SystemExit(1) from None
+    # Whoever connects and goes away, or says nothing, is no event; the server would print a stack.
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    server.RequestHandlerClass.timeout = _SILENCE_S  # type: ignore[attr-defined]

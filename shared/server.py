@@ -10,17 +10,23 @@ from typing import Any, NoReturn
 
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc import aio, method_handlers_generic_handler, stream_stream_rpc_method_handler
+from grpc import aio, stream_stream_rpc_method_handler
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from shared.channels import KEEPALIVE_MS, MAX_MESSAGE_BYTES
+from shared.gate import Gate
 from shared.interceptors import Boundary
+from shared.open_methods import OpenMethods
+from shared.settings import ServiceSettings
+from shared.tls import server_credentials
 
 log = structlog.get_logger(__name__)
 
 _MAX_PENDING_CALLS = 20_000
+_LOOK_EVERY_S = 0.25
+_MAX_ERROR_CHARS = 200
 
 # Port sharing is off: two servers on one port would each get some of the calls.
 OPTIONS: Sequence[tuple[str, Any]] = (
@@ -29,8 +35,12 @@ OPTIONS: Sequence[tuple[str, Any]] = (
     # without a reason; the services' own bounds answer RESOURCE_EXHAUSTED instead.
     ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
     ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING_CALLS),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # What a call may send that nobody has read yet, and calls on one connection: a stranger's cost
+    # no more than that. (gRPC lets the first grow to megabytes, and the second have no end.)
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 262_144),
+    ("grpc.max_concurrent_streams", 1_000),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -54,30 +64,79 @@ class RpcServer:
     watch it and end with UNAVAILABLE, so that their clients go elsewhere at once.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self.address = _address(host, port)
+    def __init__(self, settings: ServiceSettings, port: int) -> None:
+        self._settings = settings
+        self.address = _address(settings.bind_host, port)
         self.port = port
         self.draining = asyncio.Event()
-        self._server = aio.server(options=OPTIONS)
-        self._boundary = Boundary(self._server)
+        self._gate = Gate(settings)
+        self._tasks: list[asyncio.Task[None]] = []
         self._health = health_aio.HealthServicer()
+        self._services: list[Service] = []
         self._names: list[str] = []
+        self._renew()
+
+    def _renew(self) -> None:
+        """Makes a server that does not listen yet, with the services that are known."""
+        size = ("grpc.max_receive_message_length", self._settings.max_request_bytes)
+        self._server = aio.server(options=[*OPTIONS, size])
+        self._boundary = Boundary(self._server, self._gate)
+        self._open_methods = OpenMethods(self._server)
+        for service in self._services:
+            self._register(service)
+
+    def _register(self, service: Service) -> None:
+        register: Any = service.register
+        register(service.servicer, self._boundary)
 
     def add(self, service: Service) -> None:
         """Registers a service; it is NOT_SERVING until `set_serving`."""
-        register: Any = service.register
-        register(service.servicer, self._boundary)
+        self._register(service)
+        self._services.append(service)
         self._names.append(service.descriptor.full_name)
 
     async def start(self) -> None:
         """Binds and answers calls; one line on stderr and exit status 1 if it cannot listen."""
-        _check_free(self._host, self.port)
+        _check_free(self._settings.bind_host, self.port)
         await self.set_serving(serving=False)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._add_reflection()
+        await self._listen()
+        self._tasks = [
+            asyncio.create_task(self._gate.run()),
+            asyncio.create_task(self._keep_listening()),
+        ]
+
+    async def _keep_listening(self) -> None:
+        """Replaces a server that stops by itself, as grpc.aio's does when the path of any call is
+        no UTF-8. Calls under way have the time of a drain to end, the next ones are answered.
+        """
+        while True:
+            try:
+                # It tells only when the time is over.
+                while await self._server.wait_for_termination(_LOOK_EVERY_S):
+                    pass
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, someone must listen
+                log.warning(
+                    "the server has stopped by itself", error=repr(error)[:_MAX_ERROR_CHARS]
+                )
+            ending = self._server.stop(self._settings.drain_seconds)
+            self._tasks.append(asyncio.create_task(ending))
+            self.address = _address(self._settings.bind_host, self.port)
+            self._renew()
+            await self._listen()
+
+    async def _listen(self) -> None:
+        # Open to everyone: who asks for health has no token, and learns no more than that.
+        register: Any = health_pb2_grpc.add_HealthServicer_to_server
+        register(self._health, self._open_methods)
+        if self._settings.reflection:
+            self._add_reflection()
+        credentials = server_credentials(self._settings)
         try:
-            self.port = self._server.add_insecure_port(self.address)
+            if credentials is None:
+                self.port = self._server.add_insecure_port(self.address)
+            else:
+                self.port = self._server.add_secure_port(self.address, credentials)
         except RuntimeError:
             _cannot_listen(self.address, "the address is in use")
         await self._server.start()
@@ -87,19 +146,16 @@ class RpcServer:
         health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = [*self._names, health, reflection.SERVICE_NAME]
         servicer = reflection.aio.ReflectionServicer(names)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._server)
+        register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+        register(servicer, self._open_methods)
         # v1 has the messages of v1alpha under another service name; grpcio ships v1alpha alone.
         v1 = stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
             request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
-        self._server.add_generic_rpc_handlers(
-            (
-                method_handlers_generic_handler(
-                    "grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": v1}
-                ),
-            )
+        self._open_methods.add_registered_method_handlers(
+            "grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": v1}
         )
 
     async def set_serving(self, *, serving: bool) -> None:
@@ -122,6 +178,10 @@ class RpcServer:
         ended.cancel()
         await self._server.stop(0)
         await stopping
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
 
 def _address(host: str, port: int) -> str:

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.auth.key_source import check_source
+from shared.bad_setting import BadSetting
+from shared.exposure import check_call, check_no_auth, check_plaintext, is_this_machine
 from shared.signed_token import Signer
+from shared.tls_files import TlsFiles, check
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 MIN_SECRET_CHARS = 32
@@ -26,6 +30,18 @@ def _long_secret(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < MIN_SECRET_CHARS:
         raise ValueError(f"must be at least {MIN_SECRET_CHARS} characters")
     return secret
+
+
+def split_secrets(secrets: SecretStr | None) -> tuple[str, ...]:
+    """The secrets of a comma-separated list, in its order."""
+    text = secrets.get_secret_value() if secrets else ""
+    return tuple(part for one in text.split(",") if (part := one.strip()))
+
+
+def _long_secrets(secrets: SecretStr) -> SecretStr:
+    for one in split_secrets(secrets):
+        _long_secret(SecretStr(one))
+    return secrets
 
 
 def reachable_host(bind_host: str) -> str:
@@ -55,8 +71,8 @@ class CommonSettings(BaseSettings):
     )
     bind_host: str = Field(
         "127.0.0.1",
-        description="Address that the services, the gateway and the metrics listen on; clients on "
-        "this machine look for them there.",
+        description="Address that the services and the gateway listen on; clients on this machine "
+        "look for them there. One that others reach needs TLS, and LAUREL_AUTH=on.",
     )
     progress_port: Port = Field(50051, description="Port of ProgressService.")
     leaderboard_port: Port = Field(50052, description="Port of LeaderboardService.")
@@ -65,6 +81,11 @@ class CommonSettings(BaseSettings):
         9464,
         description="Port of the Prometheus metrics; 0: none. `laurel up` gives this one to "
         "ProgressService and the next to LeaderboardService.",
+    )
+    metrics_host: str = Field(
+        "",
+        description="Address that the metrics listen on, always plain HTTP without a token: naming "
+        "it is what opens them to everyone who reaches it. Empty: this machine alone.",
     )
     progress_address: str = Field(
         "", description="Where to reach ProgressService; empty: this machine, at its port."
@@ -79,13 +100,81 @@ class CommonSettings(BaseSettings):
         "info", description="The least level that is logged."
     )
     log_format: Literal["json", "text"] = Field("json", description="Form of the log lines.")
+    auth_secret: Annotated[SecretStr, AfterValidator(_long_secrets)] | None = Field(
+        None,
+        description="Verifies HS256 tokens, and signs those that LeaderboardService and the "
+        "command line call with: random, at least 32 characters. Several, separated by commas: the "
+        "first signs, all verify, so that one can be replaced without a refused call. With `laurel "
+        "up` not required.",
+    )
+    auth_audience: str = Field("laurel", description="The `aud` that a token must name.")
+    auth_issuer: str = Field("", description="The `iss` that a token must have; empty: any.")
+    auth_roles_claim: str = Field(
+        "roles",
+        description="The claim with the roles user, service and admin: a list or words of a text; "
+        "a.b is b within a. The highest counts; a token with none of them is a user's.",
+    )
+    call_token_file: Path | None = Field(
+        None,
+        description="File with the token that LeaderboardService or the command line calls with, "
+        "read again when it changes; unset: they make their own with LAUREL_AUTH_SECRET. A stream "
+        "ends with its token: it must outlive a snapshot of all standings.",
+    )
+    tls_cert_file: Path | None = Field(
+        None,
+        description="PEM file of the certificate, with its chain, that is shown to callers, and to "
+        "servers that ask for one. Read again when it changes. Unset: no TLS.",
+    )
+    tls_key_file: Path | None = Field(
+        None, description="PEM file of the certificate's key, which only its owner may read."
+    )
+    tls_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities whose certificates are trusted; with it, calls to "
+        "the services use TLS.",
+    )
+    allow_plaintext_on_network: bool = Field(
+        default=False,
+        description="Lets others than this machine call, and be called, without TLS. Only where "
+        "something else keeps the network between them private.",
+    )
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
         10.0, description="How long calls under way may take after SIGTERM."
     )
 
-    def reachable(self, port: int) -> str:
-        """Where this machine reaches what listens on `bind_host` at the port, host:port."""
-        host = reachable_host(self.bind_host)
+    @model_validator(mode="after")
+    def _has_usable_tls_files(self) -> Self:
+        check(TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file).read())
+        return self
+
+    def check_plaintext(self, setting: str, host: str) -> None:
+        """Raises BadSetting when others could call the host, which the setting names, without TLS
+        and nothing allows that: for the settings of what listens.
+        """
+        check_plaintext(
+            setting,
+            host,
+            tls=self.tls_cert_file is not None,
+            allowed=self.allow_plaintext_on_network,
+        )
+
+    def check_call(self, setting: str, target: str) -> None:
+        """Raises BadSetting as `check_plaintext`, for the settings of what is called."""
+        allowed = self.allow_plaintext_on_network
+        check_call(setting, target, tls=self.tls_ca_file is not None, allowed=allowed)
+
+    @property
+    def metrics_bind_host(self) -> str:
+        """Where the metrics listen: where the services do, if only this machine reaches that."""
+        if self.metrics_host:
+            return self.metrics_host
+        return self.bind_host if is_this_machine(self.bind_host) else "127.0.0.1"
+
+    def reachable(self, port: int, bind_host: str = "") -> str:
+        """Where this machine reaches what listens at the port, host:port; on LAUREL_BIND_HOST if
+        not on another.
+        """
+        host = reachable_host(bind_host or self.bind_host)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
@@ -110,6 +199,9 @@ class CommonSettings(BaseSettings):
             return cls()
         except ValidationError as error:
             first = error.errors()[0]
+            reason = first.get("ctx", {}).get("error")
+            if isinstance(reason, BadSetting):
+                reason.exit()
             name = "LAUREL_" + "_".join(str(part) for part in first["loc"]).upper()
             if first["type"] == "missing":
                 text = "must be set"
@@ -128,6 +220,77 @@ class ServiceSettings(CommonSettings):
         "their replicas, random, at least 32 characters. Another one makes the tokens that are "
         "out invalid. With `laurel up` not required.",
     )
+    auth: Literal["on", "off"] = Field(
+        "on", description="off: every caller may do everything, without a token."
+    )
+    allow_no_auth_on_network: bool = Field(
+        default=False,
+        description="Lets others than this machine call a service whose authentication is off.",
+    )
+    auth_jwks: Annotated[str, AfterValidator(check_source)] = Field(
+        "",
+        description="The key set (JWKS) that RS256 and ES256 tokens are verified with: a file, or "
+        "an https:// URL. Empty: only tokens signed with LAUREL_AUTH_SECRET are accepted.",
+    )
+    auth_jwks_seconds: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        300.0,
+        description="How often the key set is read again; also when a token names an unknown key. "
+        "While that fails the one at hand stays in force.",
+    )
+    auth_leeway_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
+        30.0, description="How far the clocks of those who sign tokens may be off."
+    )
+    reflection: bool = Field(default=True, description="Whether the contract can be asked for.")
+    tls_client_auth: bool = Field(
+        default=False,
+        description="Whether callers must show a certificate of LAUREL_TLS_CA_FILE (mutual TLS).",
+    )
+    max_request_bytes: Annotated[int, Field(ge=65_536, le=67_108_864)] = Field(
+        4_194_304, description="The largest request. One by a user: at most 64 KiB."
+    )
+    user_calls_per_second: Annotated[float, Field(ge=0, le=100_000)] = Field(
+        50.0,
+        description="Calls of one user per second, in each process; twice as many at once. More "
+        "are RESOURCE_EXHAUSTED. 0: unbounded.",
+    )
+    user_concurrent_calls: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        32, description="Calls of one user under way at once, in each process; 0: unbounded."
+    )
+    user_streams: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        16, description="Streams of one user open at once, in each process; 0: unbounded."
+    )
+    service_calls_per_second: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        0.0, description="The same for each backend (role service); 0: unbounded."
+    )
+    service_concurrent_calls: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        2_000, description="The same for each backend (role service); 0: unbounded."
+    )
+    service_streams: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        2_000, description="The same for each backend (role service); 0: unbounded."
+    )
+
+    @model_validator(mode="after")
+    def _is_protected(self) -> Self:
+        if self.tls_client_auth and not (self.tls_cert_file and self.tls_ca_file):
+            raise BadSetting("tls_client_auth", "needs LAUREL_TLS_CERT_FILE and LAUREL_TLS_CA_FILE")
+        self.check_plaintext("bind_host", self.bind_host)
+        check_no_auth(
+            "bind_host",
+            self.bind_host,
+            auth=self.auth == "on",
+            allowed=self.allow_no_auth_on_network,
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _can_verify_tokens(self) -> Self:
+        if self.auth == "on" and not (split_secrets(self.auth_secret) or self.auth_jwks):
+            raise BadSetting(
+                "auth_secret",
+                "must be set, or LAUREL_AUTH_JWKS: callers' tokens are verified with it "
+                "(LAUREL_AUTH=off: every caller may do everything)",
+            )
+        return self
 
     @property
     def signer(self) -> Signer:

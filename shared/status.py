@@ -83,6 +83,22 @@ def _packed(
     return packed
 
 
+def error_from_peer(error: aio.AioRpcError) -> LaurelError:
+    """The same of a call that one service made to the other, for the other's own caller: that the
+    two do not accept each other is not that caller's fault, and where the other one is found is
+    not that caller's business.
+    """
+    typed = error_from_rpc(error)
+    if isinstance(typed, errors.Unauthenticated | errors.PermissionDenied):
+        return errors.Unavailable(
+            "PEER_REFUSED", "The services do not accept each other's calls: see their logs."
+        )
+    if typed.reason == error.code().name:
+        # Without ErrorInfo it is gRPC itself that speaks, and names addresses.
+        return type(typed)(typed.reason, "A call between the services failed.")
+    return typed
+
+
 def error_from_rpc(error: aio.AioRpcError) -> LaurelError:
     """The typed error that a failed call stands for; a status of no kind of ours is Unavailable.
 

@@ -16,6 +16,7 @@ from progress_service.settings import ProgressSettings
 from progress_service.store.database import Database
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.redis import EmbeddedRedis
+from tests.access import AUTH_SECRET
 from tests.progress import Progress
 from tests.redis_cluster import TestCluster
 from tests.signing import SECRET
@@ -25,8 +26,13 @@ _numbers = count(1)
 
 
 def pytest_configure() -> None:
-    """The secret that services require, also those that run as processes of their own."""
+    """The secrets that services require, also those that run as processes of their own; and no
+    bound on what one user does, which most tests let do everything.
+    """
     os.environ["LAUREL_TOKEN_SECRET"] = SECRET
+    os.environ["LAUREL_AUTH_SECRET"] = AUTH_SECRET
+    os.environ["LAUREL_MAX_ATTEMPTS_PER_MINUTE"] = "0"
+    os.environ["LAUREL_MAX_ATTEMPTS_PER_DAY"] = "0"
 
 
 @pytest.fixture(scope="session")
@@ -118,10 +124,10 @@ def redis_cluster_url(redis_cluster: TestCluster) -> str:
 
 @asynccontextmanager
 async def running_progress(
-    settings: ProgressSettings, clock: Callable[[], datetime] = now
+    settings: ProgressSettings, clock: Callable[[], datetime] = now, port: int = 0
 ) -> AsyncIterator[Progress]:
-    """ProgressService in this event loop, on a free port, SERVING."""
-    app = build(settings, port=0, now=clock)
+    """ProgressService in this event loop, SERVING; on a free port if none is given."""
+    app = build(settings, port=port, now=clock)
     stopped = asyncio.Event()
     serving = asyncio.create_task(app.serve(stopped))
     ready = asyncio.create_task(app.ready.wait())

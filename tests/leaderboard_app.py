@@ -18,6 +18,7 @@ from shared.gen.laurel.leaderboard.v1 import admin_pb2
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.leaderboard.v1.admin_pb2_grpc import LeaderboardAdminServiceStub
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
+from tests import access
 from tests.leaderboard_peer import Peer, serve
 from tests.ports import free_port
 
@@ -103,7 +104,7 @@ async def dial(app: LeaderboardApp) -> AsyncIterator[aio.Channel]:
     """A channel to a service that may not listen yet: it tries again soon."""
     options = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 20)]
     target = f"127.0.0.1:{app.server.port}"
-    async with aio.insecure_channel(target, options=options) as channel:
+    async with access.dial(target, options) as channel:
         await channel.channel_ready()
         yield channel
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
+from uuid import uuid4
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -20,8 +21,8 @@ class History:
     """`credit`, `profile`, `reset`, `erase` and `correct` append; boards go by their names."""
 
     def __init__(self) -> None:
-        self.epoch = "epoch-1"
-        self.epochs = {"epoch-1", ""}
+        self.epoch = str(uuid4())
+        self.epochs = {self.epoch, ""}
         self.changes: list[pb.Change] = []
         self.scores: dict[str, dict[str, int]] = {}
         self.profiles: dict[str, Profile] = {}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -15,11 +16,13 @@ from leaderboard_service.domain.answer import Entry
 from leaderboard_service.domain.board import board_name, parse_board_name
 from shared import page_token
 from shared.errors import FailedPrecondition, OutOfRange, Unavailable, invalid_field
+from shared.gate import Gate
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.interceptors import Boundary
 from shared.periods import Window
+from shared.settings import ServiceSettings
 from tests.leaderboard_history import History, board_message
 from tests.signing import SIGNER
 
@@ -56,12 +59,12 @@ class Peer(
 
     def forget_history(self) -> None:
         """Another database: the same standings, numbered anew in another tenure."""
-        self.epoch = "another-epoch"
+        self.epoch = str(uuid4())
         self.epochs = {self.epoch, ""}
 
     def restart(self) -> None:
         """The same history in another tenure."""
-        self.epoch = f"epoch-{len(self.epochs) + 1}"
+        self.epoch = str(uuid4())
         self.epochs.add(self.epoch)
 
     def _check_up(self) -> None:
@@ -217,7 +220,7 @@ def _standing(entry: Entry) -> pb.Standing:
 async def serve(peer: Peer, address: str = "127.0.0.1:0") -> AsyncIterator[str]:
     """The peer on a port of its own; the target to reach it."""
     server = aio.server(options=[("grpc.so_reuseport", 0)])
-    boundary: Any = Boundary(server)
+    boundary: Any = Boundary(server, Gate(ServiceSettings()))
     progress_pb2_grpc.add_ProgressServiceServicer_to_server(peer, boundary)
     progress_pb2_grpc.add_StandingsServiceServicer_to_server(peer, boundary)
     health = health_aio.HealthServicer()

@@ -20,7 +20,7 @@ from shared.periods import Window
 
 FLOORS = Floors("2024", "2025-10", "2026-W38", "2026-10-17")
 XP = Board("xp", "", Window.ALL_TIME, "")
-EPOCH = "7e1f"
+EPOCH = "7e1f5a3c-0d2b-4c8e-9f61-3b7a2e8d4c10"
 
 
 @dataclass

@@ -11,11 +11,11 @@ from leaderboard_service.applier import Applier, Target
 from leaderboard_service.domain.board import parse_board_name
 from leaderboard_service.rebuild import Rebuilder, Sources
 from leaderboard_service.status import Status
-from shared.channels import open_channel
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
     ProgressServiceStub,
     StandingsServiceStub,
 )
+from tests.access import open_channel
 from tests.leaderboard_history import boards_of
 from tests.leaderboard_peer import Peer, serve
 from tests.leaderboard_store import EPOCH, FLOORS, Stores, check_counts, contents, open_stores

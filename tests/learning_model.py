@@ -26,7 +26,14 @@ class Attempt:
     ms: int
     day: date
     passed: bool
+    correct: int = 0
     voided: bool = False
+    under_review: bool = False
+    arrival: int = 0
+
+    @property
+    def counts(self) -> bool:
+        return not (self.voided or self.under_review)
 
 
 @dataclass(eq=False)
@@ -48,7 +55,9 @@ class Learner:
     seen: set[str] = field(default_factory=set)  # request ids and references
 
     def tries(self, level: str) -> list[Attempt]:
-        return [one for one in self.attempts if one.level == level and not one.voided]
+        """Those that count, in the order in which they arrived, or were accepted."""
+        tries = [one for one in self.attempts if one.level == level and one.counts]
+        return sorted(tries, key=lambda one: one.arrival)
 
     def of_level(self, level: str, *, marks: bool) -> list[Entry]:
         return [e for e in self.entries if e.level == level and (e.metric == "marks") is marks]
@@ -60,10 +69,13 @@ class Learner:
 class Model:
     def __init__(self) -> None:
         self.rules: dict[str, Rule] = {}
+        self.known: dict[str, Rule] = {}  # also of levels that were dropped
+        self.arrivals = 0
         self.learners: dict[str, Learner] = {}
 
     def put_course(self, rules: dict[str, Rule]) -> None:
         self.rules = rules
+        self.known |= rules
         for learner in self.learners.values():
             for level, rule in rules.items():
                 reach = [one for one in learner.tries(level) if one.ratio >= rule.pass_ratio]
@@ -72,23 +84,43 @@ class Model:
                     for one in reach:
                         one.passed = True
 
-    def submit(self, user: str, level: str, correct: int, day: date, request: str) -> None:
+    def submit(
+        self, user: str, level: str, correct: int, day: date, request: str, *, quick: bool = False
+    ) -> None:
         learner, rule = self.learners.get(user), self.rules.get(level)
         if learner is None or rule is None or request in learner.seen:
             return
         if level not in learner.done and not learner.done.issuperset(rule.requires):
             return
         learner.seen.add(request)
-        before, ratio = learner.best(level), correct / 10
-        marks = (2 * rule.max_marks * correct + 10) // 20
-        attempt = Attempt(level, ratio, marks, 1000, day, ratio >= rule.pass_ratio)
+        attempt = Attempt(level, correct / 10, 0, 0 if quick else 1000, day, passed=False)
+        attempt.correct, attempt.under_review = correct, quick
         learner.attempts.append(attempt)
-        amounts = {"marks": marks - before}
+        if not quick:
+            self.count(learner, attempt)
+
+    def resolve(self, learner: Learner, attempt: Attempt, *, accept: bool) -> None:
+        if attempt.under_review and accept:
+            self.count(learner, attempt)
+        elif attempt.under_review:
+            attempt.under_review, attempt.voided = False, True
+
+    def count(self, learner: Learner, attempt: Attempt) -> None:
+        level, day, rule = attempt.level, attempt.day, self.known[attempt.level]
+        marks = (2 * rule.max_marks * attempt.correct + 10) // 20
+        others = [one.marks for one in learner.tries(level) if one is not attempt]
+        before = max(others, default=0)
+        self.arrivals += 1
+        attempt.arrival, attempt.under_review = self.arrivals, False
+        attempt.marks, attempt.passed = marks, attempt.ratio >= rule.pass_ratio
+        amounts: dict[str, int] = {}
         if attempt.passed:
             learner.done.add(level)
             if level not in learner.paid:
                 learner.paid[level] = attempt
-                amounts |= {"xp": rule.xp, "problems_solved": rule.problems}
+                amounts = {"xp": rule.xp, "problems_solved": rule.problems}
+        # In the order of the ledger, by which the play picks entries.
+        amounts["marks"] = marks - before
         for metric, amount in amounts.items():
             if amount > 0:
                 learner.entries.append(Entry(metric, amount, day, level, attempt))
@@ -106,9 +138,13 @@ class Model:
             entry.state = "revoked"
 
     def void(self, learner: Learner, attempt: Attempt) -> None:
-        if attempt.voided:
-            return
-        attempt.voided, level, rule = True, attempt.level, self.rules.get(attempt.level)
+        was_counted = attempt.counts
+        attempt.voided, attempt.under_review = True, False
+        if was_counted:
+            self.judge_again(learner, attempt.level)
+
+    def judge_again(self, learner: Learner, level: str) -> None:
+        rule = self.rules.get(level)
         left = learner.tries(level)
         reach = [one for one in left if rule and one.ratio >= rule.pass_ratio]
         completing = next((one for one in left if one.passed or one in reach), None)
@@ -146,7 +182,7 @@ class Model:
     def active(self, user: str) -> set[date]:
         learner = self.learners[user]
         awards = {e.day for e in learner.entries if not e.level and e.state == "counts"}
-        return awards | {one.day for one in learner.attempts if not one.voided}
+        return awards | {one.day for one in learner.attempts if one.counts}
 
     def streak(self, user: str, today: date) -> int:
         active, day, length = self.active(user), today, 0

@@ -16,6 +16,8 @@ from tests.progress import Progress, award, refused, submission
 
 USERS, LEVELS = ("ann", "bob"), ("l1", "l2", "l3", "l4")
 STATUS_OF = {pb.LEVEL_STATUS_COMPLETED: "completed", pb.LEVEL_STATUS_LOCKED: "locked"}
+LEAST = timedelta(seconds=1)
+"""What an attempt takes; a quick one takes no time and is under review."""
 _examples = count(1)
 
 
@@ -62,19 +64,41 @@ class Play:
             for key in [key for key in ids if key[0] == user]:
                 del ids[key]
 
-    async def submit(self, user: str, level: str, correct: int, day: int, request: int) -> None:
+    async def submit(
+        self, user: str, level: str, correct: int, day: int, request: int, *, quick: bool = False
+    ) -> None:
         # The request id stands for the contents, so that a repeated one is a repeated call.
-        request_id = f"s{level}{correct}{day}.{request % 3}"
+        request_id = f"{'q' if quick else 's'}{level}{correct}{day}.{request % 3}"
         sent = submission(
             self.name(user),
             self.name(level),
             correct,
             request_id=request_id,
             occurred_time=self.moment(day),
-            time_spent=timedelta(seconds=1),
+            time_spent=timedelta() if quick else LEAST,
         )
         await quietly(self.progress.progress.SubmitProgress(sent))
-        self.model.submit(user, level, correct, self.moment(day).date(), request_id)
+        self.model.submit(user, level, correct, self.moment(day).date(), request_id, quick=quick)
+
+    async def quick(self, user: str, level: str, correct: int, day: int, request: int) -> None:
+        await self.submit(user, level, correct, day, request, quick=True)
+
+    async def accept(self, user: str, pick: int) -> None:
+        await self.resolve(user, pick, accept=True)
+
+    async def reject(self, user: str, pick: int) -> None:
+        await self.resolve(user, pick, accept=False)
+
+    async def resolve(self, user: str, pick: int, *, accept: bool) -> None:
+        learner = self.model.learners.get(user)
+        waiting = [one for one in learner.attempts if one.under_review] if learner else []
+        if learner is None or not waiting:
+            return
+        attempt = waiting[pick % len(waiting)]
+        attempts = await self.progress.attempts(user_id=self.name(user))
+        index = learner.attempts.index(attempt)
+        await self.progress.resolve(attempts[-1 - index].attempt_id, accept=accept)
+        self.model.resolve(learner, attempt, accept=accept)
 
     async def award(self, user: str, amount: int, day: int, reference: int, request: int) -> None:
         request_id = f"a{amount}.{day}.{reference}.{request % 3}"
@@ -131,6 +155,7 @@ class Play:
             pass_ratio=rule.pass_ratio,
             prerequisite_level_ids=[self.name(one) for one in rule.requires],
             rewards=[reward] if rule.problems else [],
+            min_time_spent=LEAST,  # type: ignore[arg-type]
         )
 
     async def check(self) -> None:

@@ -11,7 +11,6 @@ import pytest
 from grpc import aio
 
 from progress_service.composition import ProgressApp
-from shared.channels import open_channel
 from shared.errors import LaurelError
 from shared.gen.laurel.progress.v1 import (
     admin_pb2,
@@ -23,6 +22,8 @@ from shared.gen.laurel.progress.v1 import (
 )
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.status import error_from_rpc
+from shared.tls import channel_credentials
+from tests.access import open_channel
 
 DEADLINE_S = 20.0
 SEQUENCER_LOCK = 0x4C61_7572_656C_0002
@@ -89,7 +90,8 @@ class Progress:
     def __init__(self, app: ProgressApp) -> None:
         self.app = app
         self.target = f"127.0.0.1:{app.server.port}"
-        self.channel = open_channel(self.target, own_connection=True)
+        credentials = channel_credentials(app.settings)
+        self.channel = open_channel(self.target, own_connection=True, credentials=credentials)
         self.progress = progress_pb2_grpc.ProgressServiceStub(self.channel)
         self.standings = progress_pb2_grpc.StandingsServiceStub(self.channel)
         self.catalog = catalog_pb2_grpc.CatalogServiceStub(self.channel)
@@ -150,6 +152,26 @@ class Progress:
                 attempt_id=attempt_id, reason=reason, request_id=request_id or f"r{next(_ids)}"
             )
         )
+
+    async def flagged(self, page_size: int = 500, **filters: str) -> list[progress_pb2.Attempt]:
+        """All attempts under review, oldest first, page by page."""
+        found: list[progress_pb2.Attempt] = []
+        request = admin_pb2.ListFlaggedAttemptsRequest(page_size=page_size, **filters)
+        while True:
+            page = await self.admin.ListFlaggedAttempts(request)
+            found += page.attempts
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return found
+
+    async def resolve(
+        self, attempt_id: str, *, accept: bool, reason: str = ""
+    ) -> progress_pb2.Attempt:
+        """The attempt as the decision leaves it."""
+        request = admin_pb2.ResolveFlaggedAttemptRequest(
+            attempt_id=attempt_id, accept=accept, reason=reason
+        )
+        return (await self.admin.ResolveFlaggedAttempt(request)).attempt
 
     async def reset(self, request_id: str, **board: object) -> types_pb2.Position:
         """Where the reset of the board stands in the history."""

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shared.channels import open_channel
+from tests.access import AUTH_SECRET, open_channel
 from tests.ports import free_port
 from tests.progress import eventually
 from tests.signing import SECRET
@@ -19,13 +19,17 @@ from tests.signing import SECRET
 async def start(
     errors: int = PIPE, /, module: str = "progress_service", **settings: str
 ) -> Process:
-    """The service with these `LAUREL_…` settings alone, and a secret. A pipe that nobody reads
+    """The service with these `LAUREL_…` settings alone, and secrets. A pipe that nobody reads
     fills up: for more than a few lines `errors` must lead elsewhere.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("LAUREL_")}
     given = {
         f"LAUREL_{key.upper()}": value
-        for key, value in {"token_secret": SECRET, **settings}.items()
+        for key, value in {
+            "token_secret": SECRET,
+            "auth_secret": AUTH_SECRET,
+            **settings,
+        }.items()
     }
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, env=kept | given, stdout=PIPE, stderr=errors

@@ -6,8 +6,10 @@ from datetime import datetime
 
 from progress_service.domain import bounds, request
 from progress_service.domain.ledger import LEVEL_SOURCE, Credit, checked
+from progress_service.domain.plausibility import SELF_AWARDS
 from progress_service.domain.submission import request_id_violations, time_violations
-from shared.errors import FieldViolation, invalid_fields
+from shared.errors import FieldViolation, PermissionDenied, invalid_fields
+from shared.identity import NOBODY, Actor
 
 ADMIN_SOURCE = "admin"
 """The source of awards that someone gives by hand: kept among the administrative acts."""
@@ -15,7 +17,9 @@ ADMIN_SOURCE = "admin"
 
 @dataclass(frozen=True, slots=True)
 class Award:
-    """A credit as it was asked for; `reference` and `course_id` may be empty."""
+    """A credit as it was asked for; `reference` and `course_id` may be empty. `by_user`: by the
+    user itself, who may then name no time before `earliest_time`.
+    """
 
     user_id: str
     metric: str
@@ -25,12 +29,21 @@ class Award:
     course_id: str
     request_id: str
     occurred_time: datetime | None = None
-    actor: str = ""
+    actor: Actor = NOBODY
+    by_user: bool = False
+    earliest_time: datetime | None = None
 
     kind = request.RequestKind.AWARD
 
+    @property
+    def counted_as(self) -> str:
+        """The source whose velocity it counts in: what users award themselves is one source, since
+        its name is their own choice.
+        """
+        return SELF_AWARDS if self.by_user else self.source
+
     def fingerprint(self) -> bytes:
-        """Stands for the contents: all fields but the request id and the actor."""
+        """Stands for the contents: not for the request id, the actor, and what they may do."""
         return request.fingerprint(
             self.user_id,
             self.metric,
@@ -67,6 +80,18 @@ def _violations(award: Award, now: datetime) -> Iterator[FieldViolation]:
         yield FieldViolation("amount", "must be 1 to 2^53 - 1")
     yield from request_id_violations(award.request_id)
     yield from time_violations(award.occurred_time, now)
+
+
+def check_self_award(award: Award, max_self_award: int) -> None:
+    """PermissionDenied (SELF_AWARD_TOO_LARGE) when a user awards itself more than the metric's
+    bound; 0: anything is more.
+    """
+    if award.by_user and award.amount > max_self_award:
+        raise PermissionDenied(
+            "SELF_AWARD_TOO_LARGE",
+            f"Users may award themselves at most {max_self_award} of {award.metric}.",
+            metadata={"metric": award.metric, "max_self_award": str(max_self_award)},
+        )
 
 
 def judge(award: Award, totals: Mapping[str, int], *, already_credited: bool) -> Credit | None:

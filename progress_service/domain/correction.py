@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from progress_service.domain import request
+from shared.identity import NOBODY, Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class Correction:
     target_id: int
     reason: str
     request_id: str
-    actor: str = ""
+    actor: Actor = NOBODY
 
     def fingerprint(self) -> bytes:
         """Stands for the contents: all fields but the request id and the actor."""

@@ -17,13 +17,17 @@ from shared.errors import (
     FailedPrecondition,
     FieldViolation,
     InvalidInput,
+    invalid_field,
     invalid_fields,
 )
+from shared.identity import NOBODY, Actor
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An attempt as it was sent; `occurred_time` None: now."""
+    """An attempt as it was sent; `occurred_time` None: now. `earliest_time`: how far back that may
+    lie, None: as far as anything may.
+    """
 
     user_id: str
     level_id: str
@@ -33,12 +37,14 @@ class Submission:
     request_id: str
     occurred_time: datetime | None = None
     without_xp: bool = False
-    actor: str = ""
+    actor: Actor = NOBODY
+    earliest_time: datetime | None = None
 
     kind = request.RequestKind.SUBMISSION
+    counted_as = LEVEL_SOURCE
 
     def fingerprint(self) -> bytes:
-        """Stands for the contents: all fields but the request id and the actor."""
+        """Stands for the contents: not for the request id, the actor, and what they may do."""
         return request.fingerprint(
             self.user_id,
             self.level_id,
@@ -141,6 +147,12 @@ def time_violations(occurred_time: datetime | None, now: datetime) -> Iterator[F
         yield FieldViolation("occurred_time", "must not be before the year 2000")
 
 
+def check_not_late(occurred_time: datetime | None, earliest_time: datetime | None) -> None:
+    """InvalidInput about `occurred_time` when it lies before what this caller may name."""
+    if occurred_time and earliest_time and occurred_time < earliest_time:
+        raise invalid_field("occurred_time", "lies further back than users may submit for")
+
+
 def _score_violations(submission: Submission) -> Iterator[FieldViolation]:
     if submission.total_questions < 1:
         yield FieldViolation("total_questions", "must be at least 1")
@@ -178,8 +190,15 @@ def judge(
     Raises FailedPrecondition: LEVEL_LOCKED (metadata `missing_level_ids`), TOTAL_TOO_LARGE.
     A level that was completed stays so, and stays open.
     """
+    _check_unlocked(course, course.levels[submission.level_id], state)
+    return judge_taken(submission, course, state, moment)
+
+
+def judge_taken(
+    submission: Submission, course: Course, state: LearnerState, moment: datetime
+) -> Judgement:
+    """As `judge`, of a submission that was taken when its level was open."""
     level = course.levels[submission.level_id]
-    _check_unlocked(course, level, state)
     correct = submission.correct_answers or 0
     marks = marks_of(level.max_marks, correct, submission.total_questions)
     passed = is_pass(correct, submission.total_questions, level.pass_ratio)

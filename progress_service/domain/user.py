@@ -44,6 +44,19 @@ def _violations(user: User, path: str) -> Iterator[FieldViolation]:
         )
 
 
+def from_claims(user_id: str, name: str, picture: str, zoneinfo: str) -> User:
+    """The profile that a token's claims make: a long name is cut, and what may not be stored is
+    left out.
+    """
+    shown = name[: bounds.MAX_NAME_CHARS].strip()
+    return User(
+        user_id,
+        display_name=shown if bounds.is_plain_text(shown, bounds.MAX_NAME_CHARS) else "",
+        avatar_url=picture if _is_https_url(picture) else "",
+        time_zone=zoneinfo if is_zone(zoneinfo) else "",
+    )
+
+
 def is_zone(name: str) -> bool:
     """Whether `name` is an IANA zone that this system knows."""
     return name in _zones()

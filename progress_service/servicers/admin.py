@@ -14,11 +14,19 @@ from progress_service.importer import Import, Importer
 from progress_service.numbered_writer import NumberedWriter
 from progress_service.publisher import Publisher
 from progress_service.recalculator import Counts, Recalculator
+from progress_service.reviewer import Reviewer
 from progress_service.servicers import codec, list_token
-from progress_service.servicers.admin_codec import action_message, erasure_of, reset_of
+from progress_service.servicers.admin_codec import (
+    action_message,
+    decision_of,
+    erasure_of,
+    queue_filters_of,
+    reset_of,
+)
 from progress_service.servicers.audit_codec import backfill_of, backfill_response, verify_response
 from progress_service.servicers.import_codec import batch_of, import_response
-from progress_service.store import admin_actions, erasures, resets, status
+from progress_service.servicers.views import attempt_message
+from progress_service.store import admin_actions, erasures, resets, review_queue, status
 from progress_service.store.database import Database, Purpose
 from progress_service.verification import Verification, Verified
 from shared.caller import actor
@@ -44,6 +52,7 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
     verification: Verification
     backfill: Backfill
     recalculator: Recalculator
+    reviewer: Reviewer
     signer: Signer
     today: Callable[[], date]
     start_time: datetime
@@ -126,6 +135,29 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
             await write_within(context.write, document)
 
         await self.exporter.export(user_id, actor(), send)
+
+    async def ListFlaggedAttempts(
+        self, request: pb.ListFlaggedAttemptsRequest, context: Context
+    ) -> pb.ListFlaggedAttemptsResponse:
+        size = codec.page_size(request.page_size)
+        filters = queue_filters_of(request)
+        list_of = ("flagged_attempts", tuple(filters.values()))
+        after = list_token.decode_number(self.signer, request.page_token, *list_of)
+        async with self.database.read() as connection:
+            rows = await review_queue.load_page(connection, filters, after, size + 1)
+        response = pb.ListFlaggedAttemptsResponse(
+            attempts=[attempt_message(row) for row in rows[:size]]
+        )
+        if len(rows) > size:
+            last = str(rows[size - 1].attempt_id)
+            response.next_page_token = list_token.encode(self.signer, *list_of, last)
+        return response
+
+    async def ResolveFlaggedAttempt(
+        self, request: pb.ResolveFlaggedAttemptRequest, context: Context
+    ) -> pb.ResolveFlaggedAttemptResponse:
+        attempt = await self.reviewer.decide(decision_of(request))
+        return pb.ResolveFlaggedAttemptResponse(attempt=attempt_message(attempt))
 
     async def ListAdminActions(
         self, request: pb.ListAdminActionsRequest, context: Context

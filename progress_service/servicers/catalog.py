@@ -22,6 +22,7 @@ from progress_service.servicers.catalog_codec import (
     user_message,
     user_of,
 )
+from progress_service.servicers.newcomers import Newcomers, may_be_first
 from progress_service.store import amnesty, courses, metric_catalog, users
 from progress_service.store.course_edits import CourseEdits, Editor
 from progress_service.store.database import Database
@@ -44,6 +45,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     edits: CourseEdits
     signer: Signer
     on_commit: Callable[[], None]
+    newcomers: Newcomers
 
     async def PutUser(self, request: pb.PutUserRequest, context: Context) -> pb.PutUserResponse:
         profile = user_of(request.user)
@@ -61,6 +63,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             consistency_token=consistency_token.encode(self.signer, mark),
         )
 
+    @may_be_first
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         user_id = codec.required_id(request.user_id, "user_id")
         async with self.database.read() as connection:

@@ -20,6 +20,8 @@ from progress_service.servicers.commands import (
     submission_of,
     void_of,
 )
+from progress_service.servicers.newcomers import Newcomers, may_be_first
+from progress_service.servicers.own_calls import OwnCalls
 from progress_service.servicers.stats_codec import freezes_of, stats_message
 from progress_service.servicers.views import (
     attempt_message,
@@ -65,16 +67,20 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
     signer: Signer
     zone: ZoneInfo
     clock: Callable[[], datetime]
+    own_calls: OwnCalls
+    newcomers: Newcomers
 
+    @may_be_first
     async def SubmitProgress(
         self, request: pb.SubmitProgressRequest, context: Context
     ) -> pb.SubmitProgressResponse:
-        submission = submission_of(request)
+        submission = self.own_calls.submission(submission_of(request))
         recorded = await self.committer.record(submission)
         return submission_response(submission, recorded, self._token(recorded))
 
+    @may_be_first
     async def AwardXp(self, request: pb.AwardXpRequest, context: Context) -> pb.AwardXpResponse:
-        recorded = await self.committer.record(award_of(request))
+        recorded = await self.committer.record(self.own_calls.award(award_of(request)))
         return award_response(recorded, self._token(recorded))
 
     async def VoidAttempt(
@@ -99,6 +105,7 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
         self.committer.credit_log.write([recorded], [request_id()])
         return recorded
 
+    @may_be_first
     async def GetUserStats(
         self, request: pb.GetUserStatsRequest, context: Context
     ) -> pb.GetUserStatsResponse:
@@ -121,6 +128,7 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
 
         return pb.GrantStreakFreezesResponse(streak_freezes=await self.database.write(work))
 
+    @may_be_first
     async def GetCourseProgress(
         self, request: pb.GetCourseProgressRequest, context: Context
     ) -> pb.GetCourseProgressResponse:
@@ -150,6 +158,7 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
             )
         return response
 
+    @may_be_first
     async def ListAttempts(
         self, request: pb.ListAttemptsRequest, context: Context
     ) -> pb.ListAttemptsResponse:
@@ -165,6 +174,7 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
             response.next_page_token = list_token.encode(self.signer, "attempts", filters, last)
         return response
 
+    @may_be_first
     async def ListXpEntries(
         self, request: pb.ListXpEntriesRequest, context: Context
     ) -> pb.ListXpEntriesResponse:

@@ -22,8 +22,11 @@ def submission_response(
 ) -> pb.SubmitProgressResponse:
     """The answer as it was stored; the same bytes each time but for `replayed`."""
     answer = recorded.answer
+    status = LevelStatus.IN_PROGRESS if answer.get("tried", True) else LevelStatus.AVAILABLE
+    if answer["completed"]:
+        status = LevelStatus.COMPLETED
     return pb.SubmitProgressResponse(
-        status=pb.LEVEL_STATUS_COMPLETED if answer["completed"] else pb.LEVEL_STATUS_IN_PROGRESS,
+        status=pb.LevelStatus.ValueType(status),
         xp_earned=answer["xp_earned"],
         total_xp=answer["total_xp"],
         marks=answer["marks"],
@@ -45,6 +48,7 @@ def submission_response(
         level_id=submission.level_id,
         correct_answers=submission.correct_answers or 0,
         total_questions=submission.total_questions,
+        under_review=answer.get("under_review", False),
     )
 
 
@@ -152,6 +156,7 @@ def attempt_message(row: Any) -> pb.Attempt:
         occurred_time=timestamp(row.occurred_time),
         create_time=timestamp(row.create_time),
         request_id=row.request_id,
+        under_review=row.under_review,
         voided=row.voided,
         reason=row.reason,
     )

@@ -30,7 +30,7 @@ _ADD = text(
 # level paid is no fact of its own: its attempt is. Index: attempts_user, xp_entries_user.
 _FACTS = f"""
     SELECT a.user_id, a.occurred_time FROM attempts a
-    WHERE a.user_id = ANY(CAST(:ids AS text[])) AND NOT a.voided
+    WHERE a.user_id = ANY(CAST(:ids AS text[])) AND NOT a.voided AND NOT a.under_review
     UNION ALL
     SELECT e.user_id, e.occurred_time FROM xp_entries e
     WHERE e.user_id = ANY(CAST(:ids AS text[])) AND e.source <> '{LEVEL_SOURCE}'

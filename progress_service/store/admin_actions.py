@@ -7,12 +7,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.store.rows import RowSet
+from shared.identity import Actor
 
-ACTIONS = RowSet(
-    "actions", {"method": "text", "actor": "text", "user_id": "text", "detail": "text"}
+_ACTIONS = RowSet(
+    "actions",
+    {"method": "text", "actor": "text", "caller": "text", "user_id": "text", "detail": "text"},
 )
-INSERT = f"""INSERT INTO admin_actions ({ACTIONS.names})
-             SELECT {ACTIONS.names} FROM {ACTIONS.source} ORDER BY ordinal"""
+INSERT = f"""INSERT INTO admin_actions ({_ACTIONS.names})
+             SELECT {_ACTIONS.names} FROM {_ACTIONS.source} ORDER BY ordinal"""
 _INSERT = text(INSERT)
 # Index: the primary key, or admin_actions_user; read backwards.
 _LIST = """SELECT * FROM admin_actions WHERE action_id < :before {filters}
@@ -24,15 +26,20 @@ class AdminAction(NamedTuple):
     """`method`: the RPC, package.Service/Method; `user_id` empty: it concerns no single user."""
 
     method: str
-    actor: str
+    actor: Actor
     user_id: str
     detail: str
+
+
+def params_of(actions: Sequence[AdminAction]) -> dict[str, str]:
+    """The parameters of `INSERT`."""
+    return _ACTIONS.params([(one.method, *one.actor, one.user_id, one.detail) for one in actions])
 
 
 async def record(connection: AsyncConnection, actions: Sequence[AdminAction]) -> None:
     """Adds the actions, in their order, in the caller's transaction."""
     if actions:
-        await connection.execute(_INSERT, ACTIONS.params(actions))
+        await connection.execute(_INSERT, params_of(actions))
 
 
 async def load_page(

@@ -8,6 +8,7 @@ from progress_service.domain.streak import Run
 from progress_service.store import admin_actions
 from progress_service.store.admin_actions import AdminAction
 from progress_service.store.learner_read import runs_of
+from shared.identity import Actor
 
 _METHOD = "laurel.progress.v1.CatalogService/PutAmnestyDay"
 
@@ -21,7 +22,7 @@ _LIST = text("SELECT day, reason FROM amnesty_days ORDER BY day")
 _RUNS = text("SELECT range_agg(daterange(day, day, '[]')) FROM amnesty_days")
 
 
-async def put(connection: AsyncConnection, amnesty_day: AmnestyDay, actor: str) -> None:
+async def put(connection: AsyncConnection, amnesty_day: AmnestyDay, actor: Actor) -> None:
     """Declares the day, or replaces its reason; records the act when that changes something."""
     params = {"day": amnesty_day.day, "reason": amnesty_day.reason}
     if (await connection.execute(_PUT, params)).one_or_none() is not None:

@@ -37,7 +37,10 @@ def add_award(
 def add_submission(
     batch: Batch, command: Submission, one: Judged, attempt_id: int, streak_days: int
 ) -> dict[str, Any]:
-    """Adds the attempt, the progress and the reward; the submission's answer."""
+    """Adds the attempt, the progress and the reward; the submission's answer.
+
+    Of an attempt under review it adds that alone, and the answer is how things stand without it.
+    """
     judgement, course = one.judgement, one.course
     if judgement is None or course is None:
         raise AssertionError("a submission is judged against a course")
@@ -53,30 +56,35 @@ def add_submission(
             judgement.marks,
             command.time_spent_ms,
             command.without_xp,
-            judgement.passed,
+            judgement.passed and not one.held,
+            one.held is not None,
+            one.held or "",
             one.moment.time,
         )
     )
-    batch.add_level(command.user_id, course.course_id, command.level_id, judgement.level)
-    batch.add_course(
-        command.user_id, course.course_id, course.version, judgement.course, one.moment.time
-    )
-    if judgement.rewarded:
-        batch.level_rewards.append((command.user_id, command.level_id, attempt_id))
-    total_before = one.found.totals.get(XP, 0)
-    return {
+    level, sums, xp = judgement.level, judgement.course, judgement.xp_earned
+    if one.held:
+        level, sums, xp = one.found.level, one.found.course, 0
+    else:
+        batch.add_level(command.user_id, course.course_id, command.level_id, level)
+        batch.add_course(command.user_id, course.course_id, course.version, sums, one.moment.time)
+        if judgement.rewarded:
+            batch.level_rewards.append((command.user_id, command.level_id, attempt_id))
+    answer = {
         "attempt_id": str(attempt_id),
-        "completed": judgement.level.complete_time is not None,
-        "xp_earned": judgement.xp_earned,
-        "total_xp": total_before + judgement.xp_earned,
+        "completed": level.complete_time is not None,
+        "xp_earned": xp,
+        "total_xp": one.found.totals.get(XP, 0) + xp,
         "marks": judgement.marks,
-        "best_marks": judgement.level.best_marks,
-        "unlocked_level_ids": list(judgement.unlocked_level_ids),
+        "best_marks": level.best_marks,
+        "unlocked_level_ids": [] if one.held else list(judgement.unlocked_level_ids),
         "streak_days": streak_days,
         "course_id": course.course_id,
         "course_version": course.version,
-        "levels_completed": judgement.course.levels_completed,
+        "levels_completed": sums.levels_completed,
         "levels_total": len(course.levels),
-        "course_marks": judgement.course.marks,
+        "course_marks": sums.marks,
         "course_max_marks": course.max_marks,
     }
+    # Answers that are stored without these two are of attempts that counted.
+    return answer | ({"under_review": True, "tried": level.attempts > 0} if one.held else {})

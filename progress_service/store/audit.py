@@ -134,7 +134,7 @@ _LEVELS = OfUsers(f"""
         SELECT a.user_id, a.course_id, a.level_id, false AS found, 1 AS attempts,
                a.marks AS best_marks, a.passed::int AS completed, NULL::int AS rewarded,
                a.time_spent_ms, NULL::bigint AS xp_earned
-        FROM attempts a WHERE {{a}} AND NOT a.voided
+        FROM attempts a WHERE {{a}} AND NOT a.voided AND NOT a.under_review
         UNION ALL
         SELECT e.user_id, e.course_id, e.level_id, false, NULL, NULL, NULL,
                CASE WHEN e.revokes_entry_id IS NULL THEN 1

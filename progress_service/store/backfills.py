@@ -22,6 +22,7 @@ from progress_service.store.outcomes import Credited
 from progress_service.store.rows import RowSet
 from progress_service.store.unpaid import Unpaid, UnpaidCompletions
 from progress_service.store.user_ranges import Users
+from shared.identity import Actor
 
 METHOD = "laurel.progress.v1.ProgressAdminService/BackfillTotals"
 
@@ -154,7 +155,7 @@ async def mend(
     connection: AsyncConnection,
     user_ids: Sequence[str],
     unpaid: UnpaidCompletions | None,
-    actor: str,
+    actor: Actor,
     *,
     wait: bool,
 ) -> Mended:
@@ -180,7 +181,7 @@ async def mend(
         params = _CORRECTIONS.params([_correction(one) for one in repair.standings])
         mended.change_id = (await connection.execute(_QUEUE_CORRECTIONS, params)).scalar_one()
     if unpaid:
-        mended.credited = await unpaid.pay(connection, repair.unpaid, actor)
+        mended.credited = await unpaid.pay(connection, repair.unpaid, actor.name)
     await admin_actions.record(connection, [*_actions(mended, actor)])
     return mended
 
@@ -197,7 +198,7 @@ def _users_of(repair: Repair) -> Iterator[str]:
     yield from (one.user_id for one in repair.unpaid)
 
 
-def _actions(mended: Mended, actor: str) -> Iterator[AdminAction]:
+def _actions(mended: Mended, actor: Actor) -> Iterator[AdminAction]:
     """One for each user of whom something was changed."""
     changed: dict[str, list[str]] = {one: [] for one in sorted({*_users_of(mended.repair)})}
     for total in mended.repair.updates:

@@ -23,6 +23,7 @@ from progress_service.store.course_progress import Completion
 from progress_service.store.courses import CourseCache
 from progress_service.store.database import Database
 from shared.errors import FieldViolation, Unavailable, invalid_fields
+from shared.identity import Actor
 
 _LEARNERS = 500
 _MOST_LEVELS = 200_000
@@ -38,7 +39,7 @@ class Editor(NamedTuple):
     """Who edits a course, and by which call: package.Service/Method."""
 
     method: str
-    actor: str
+    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)

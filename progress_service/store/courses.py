@@ -31,6 +31,14 @@ _PASS_RATIOS = text(
        WHERE v.course_id = :course_id AND v.version = ANY(CAST(:versions AS bigint[]))
        GROUP BY v.version"""
 )
+# Cost: reads the definitions since the course has dropped the level.
+_LAST_WITH = text(
+    """SELECT course_id, version, definition::text AS definition FROM course_versions
+       WHERE course_id = :course_id
+         AND jsonb_path_exists(definition, '$.sections[*].levels[*] ? (@.level_id == $id)',
+                               jsonb_build_object('id', CAST(:level_id AS text)))
+       ORDER BY version DESC LIMIT 1"""
+)
 _PAGE = text(_CURRENT + " WHERE c.course_id > :after ORDER BY c.course_id LIMIT :limit")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('laurel.course:' || :course_id, 0))")
 _TAKE_LEVELS = text(
@@ -59,6 +67,13 @@ async def load(connection: AsyncConnection, course_ids: Iterable[str]) -> dict[s
         row.course_id: from_json(row.course_id, row.version, json.loads(row.definition))
         for row in rows
     }
+
+
+async def load_last_with(connection: AsyncConnection, course_id: str, level_id: str) -> Course:
+    """The newest version that has the level, which the course once had."""
+    params = {"course_id": course_id, "level_id": level_id}
+    row = (await connection.execute(_LAST_WITH, params)).one()
+    return from_json(row.course_id, row.version, json.loads(row.definition))
 
 
 async def load_page(connection: AsyncConnection, after: str, limit: int) -> list[Course]:

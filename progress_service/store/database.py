@@ -121,7 +121,7 @@ class Database:
             await (await self._driver.connect_patiently()).close()
         except Exception as error:
             if is_refusal(error):
-                raise DatabaseRefused(str(error)) from None
+                raise DatabaseRefused(str(error).partition("\n")[0]) from None
             raise
         try:
             async with engine.connect() as connection:

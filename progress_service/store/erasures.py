@@ -11,6 +11,7 @@ from progress_service.store import admin_actions
 from progress_service.store.admin_actions import AdminAction
 from progress_service.store.ledger_write import USER_ERASURE, XP_DELTA
 from progress_service.store.not_found import user_not_found
+from shared.identity import NOBODY, Actor
 
 METHOD = "laurel.progress.v1.ProgressAdminService/EraseUser"
 
@@ -36,7 +37,8 @@ _QUEUE = text(
 )
 _RENAME = "SET user_id = :pseudonym WHERE user_id = :user_id"
 # Cost: the user's rows, each by an index that begins with user_id; entries that the person
-# wrote for others, by xp_entries_actor; and the acts, by admin_actions_actor.
+# wrote for others, by xp_entries_actor; and the acts, by admin_actions_actor
+# and admin_actions_caller.
 _STATEMENTS = tuple(
     text(statement)
     for statement in (
@@ -44,7 +46,9 @@ _STATEMENTS = tuple(
                time_zone = '', hidden = false, active_days = '{}', carried_days = '{}',
                earlier_zones = '[]', freeze_grants = '[]', update_time = create_time
            WHERE user_id = :user_id""",
-        """UPDATE attempts SET user_id = :pseudonym, request_id = '', reason = ''
+        # What nobody has decided on never counted, and leaves the queue.
+        """UPDATE attempts SET user_id = :pseudonym, request_id = '', reason = '',
+               voided = voided OR under_review, under_review = false
            WHERE user_id = :user_id""",
         """UPDATE xp_entries SET user_id = :pseudonym, reference = '', reason = '',
                actor = CASE actor WHEN :user_id THEN '' ELSE actor END
@@ -57,10 +61,12 @@ _STATEMENTS = tuple(
         ),
         "DELETE FROM request_keys WHERE user_id = :user_id",
         "DELETE FROM award_references WHERE user_id = :user_id",
+        "DELETE FROM velocity WHERE user_id = :user_id",
         # Not the pseudonym: an act next to the erasure would say whose it is.
         f"""UPDATE admin_actions SET user_id = '', detail = ''
             WHERE user_id = :user_id AND method <> '{METHOD}'""",
         "UPDATE admin_actions SET actor = '' WHERE actor = :user_id AND actor <> ''",
+        "UPDATE admin_actions SET caller = '' WHERE caller = :user_id AND caller <> ''",
     )
 )
 
@@ -70,7 +76,7 @@ class Erasure:
     """A request to remove a person."""
 
     user_id: str
-    actor: str = ""
+    actor: Actor = NOBODY
 
 
 async def erase(connection: AsyncConnection, erasure: Erasure) -> int:
@@ -91,6 +97,6 @@ async def erase(connection: AsyncConnection, erasure: Erasure) -> int:
         await connection.execute(statement, names)
     change_id = int((await connection.execute(_QUEUE, names)).scalar_one())
     # That there was an erasure stays on record; nothing there leads to the pseudonym.
-    actor = "" if erasure.actor == erasure.user_id else erasure.actor
+    actor = erasure.actor.without(erasure.user_id)
     await admin_actions.record(connection, [AdminAction(METHOD, actor, erasure.user_id, "")])
     return change_id

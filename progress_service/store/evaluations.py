@@ -46,9 +46,11 @@ _REACHED = RowSet(
 # (attempts_user), whatever the number of levels; an index by level would find everyone's.
 _REACHING = f"""
     mine AS MATERIALIZED (
-        SELECT attempt_id, user_id, level_id, occurred_time, passed,
+        SELECT attempt_id, coalesce(arrival, attempt_id) AS arrival, user_id, level_id,
+               occurred_time, passed,
                correct_answers::float8 / total_questions AS ratio
-        FROM attempts WHERE user_id = ANY(CAST(:user_ids AS text[])) AND NOT voided
+        FROM attempts
+        WHERE user_id = ANY(CAST(:user_ids AS text[])) AND NOT voided AND NOT under_review
     ), reaching AS (
         SELECT mine.* FROM mine
         JOIN {_REACHED.source} USING (user_id, level_id) WHERE mine.ratio >= pass_ratio
@@ -57,7 +59,7 @@ _REACHING = f"""
 _TIMES = text(
     f"""WITH {_REACHING}
         SELECT DISTINCT ON (user_id, level_id) user_id, level_id, occurred_time
-        FROM reaching ORDER BY user_id, level_id, attempt_id"""
+        FROM reaching ORDER BY user_id, level_id, arrival"""
 )
 _PASS = text(
     f"""WITH {_REACHING}

@@ -18,6 +18,7 @@ from progress_service.store.admin_actions import AdminAction
 from progress_service.store.database import Database, Purpose
 from progress_service.store.ledger_write import PROFILE_CHANGE, STANDING_CORRECTION, XP_DELTA
 from progress_service.store.not_found import user_not_found
+from shared.identity import Actor
 
 METHOD = "laurel.progress.v1.ProgressAdminService/ExportUser"
 CHUNK = 1_000
@@ -49,7 +50,7 @@ _NUMBERED = "SELECT sequence, numbered_time, " + _OTHERS.format(table="changes")
 _QUEUED = "SELECT NULL, NULL, " + _OTHERS.format(table="unnumbered_changes")
 # In most, a row's columns as they are stored, less user_id; ids as strings, as in the contract.
 # Cost: the user's rows, each by an index that begins with user_id; and what the user did to others,
-# by xp_entries_actor and admin_actions_actor.
+# by xp_entries_actor, admin_actions_actor and admin_actions_caller.
 _QUERIES = {
     "profile": f"""
         SELECT to_jsonb(u)
@@ -94,6 +95,8 @@ _QUERIES = {
         SELECT to_jsonb(k) - ARRAY['user_id', 'fingerprint']
                || jsonb_build_object('kind', CASE k.kind {_REQUEST_KINDS} END)
         FROM request_keys k WHERE k.user_id = $1 ORDER BY k.create_time, k.request_id""",
+    "velocity": """
+        SELECT to_jsonb(v) - 'user_id' FROM velocity v WHERE v.user_id = $1 ORDER BY v.source""",
     # Credits are in the ledger.
     "history": f"""
         SELECT jsonb_strip_nulls(jsonb_build_object(
@@ -108,11 +111,13 @@ _QUERIES = {
         ORDER BY c.change_id""",
     "admin_actions": """
         SELECT to_jsonb(a) - 'action_id' FROM admin_actions a
-        WHERE a.user_id = $1 OR (a.actor = $1 AND a.actor <> '') ORDER BY a.action_id""",
+        WHERE a.user_id = $1 OR (a.actor = $1 AND a.actor <> '')
+            OR (a.caller = $1 AND a.caller <> '')
+        ORDER BY a.action_id""",
 }
 
 
-async def record(connection: AsyncConnection, user_id: str, actor: str) -> None:
+async def record(connection: AsyncConnection, user_id: str, actor: Actor) -> None:
     """Puts on record that the user's data are exported; raises NotFound (USER_NOT_FOUND)."""
     if (await connection.execute(_HOLD, {"user_id": user_id})).one_or_none() is None:
         raise user_not_found(user_id)

@@ -18,6 +18,7 @@ from progress_service.store.ledger_write import Batch
 from progress_service.store.not_found import user_not_found
 from progress_service.store.zones import zone_of
 from shared.errors import FailedPrecondition
+from shared.identity import NOBODY, Actor
 
 _METHOD = "laurel.progress.v1.ProgressService/GrantStreakFreezes"
 
@@ -34,7 +35,7 @@ class Freezes:
     user_id: str
     days: int
     request_id: str
-    actor: str = ""
+    actor: Actor = NOBODY
 
     kind = RequestKind.FREEZES
 

@@ -12,9 +12,10 @@ from progress_service.domain import award as awards
 from progress_service.domain import submission as submissions
 from progress_service.domain.award import Award
 from progress_service.domain.course import Course
-from progress_service.domain.ledger import Credit, Moment
+from progress_service.domain.ledger import XP, Credit, Moment
+from progress_service.domain.plausibility import Admission, Admitted, Bound, Velocity
 from progress_service.domain.streak import civil_day
-from progress_service.domain.submission import LearnerState, Submission
+from progress_service.domain.submission import LearnerState, Submission, check_not_late
 from progress_service.store import evaluations, learner_read
 from progress_service.store.evaluations import Evaluation, Key, Versions
 from progress_service.store.learner_read import Ask, Catalog, Found, Learner
@@ -47,20 +48,26 @@ Recall = Callable[[Command, Ask, Found], Found]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A command that changes something, with all that writing it needs."""
+    """A command that changes something, with all that writing it needs. `held`: the bound for which
+    the attempt is kept under review, without credits.
+    """
 
     index: int
     learner: Learner
     moment: Moment
     credits: tuple[Credit, ...]
     found: Found
+    velocity: Velocity | None
+    held: Bound | None
     judgement: submissions.Judgement | None = None
     course: Course | None = None
 
 
 @dataclass(slots=True)
 class Judging:
-    """One group, at most one command of each user; outcomes are by the command's index."""
+    """One group, at most one command of each user; outcomes are by the command's index.
+    `admission` None: everything is plausible, as what is imported.
+    """
 
     commands: Sequence[Command]
     now: datetime
@@ -69,6 +76,7 @@ class Judging:
     connection: AsyncConnection
     outcomes: dict[int, Outcome]
     catalog: Catalog
+    admission: Admission | None = None
 
     @classmethod
     def begin(
@@ -78,6 +86,7 @@ class Judging:
         zone: ZoneInfo,
         courses: Courses,
         connection: AsyncConnection,
+        admission: Admission | None = None,
     ) -> "Judging":
         """Refuses the commands that are wrong by themselves."""
         outcomes: dict[int, Outcome] = {}
@@ -86,7 +95,8 @@ class Judging:
                 _check(command, now)
             except LaurelError as error:
                 outcomes[index] = error
-        return cls(commands, now, zone, courses, connection, outcomes, Catalog({}, [], [], now))
+        catalog = Catalog({}, [], [], now)
+        return cls(commands, now, zone, courses, connection, outcomes, catalog, admission)
 
     @property
     def open_user_ids(self) -> list[str]:
@@ -148,7 +158,7 @@ class Judging:
                 if isinstance(command := commands[index], Submission)
                 and (course := self.courses.of_level(command.level_id)) is not None
             }
-            asks = [_ask(commands[index], courses.get(index)) for index in open_]
+            asks = [self._ask(commands[index], courses.get(index)) for index in open_]
             states = await learner_read.read_states(self.connection, asks)
             if recall is not None:
                 states = [
@@ -191,27 +201,49 @@ class Judging:
         earlier = found.earlier_answer(command)
         if earlier is not None:
             return Recorded(earlier, replayed=True)
-        time = command.occurred_time or self.now
-        moment = Moment(time, civil_day(time, self.zone))
+        check_not_late(command.occurred_time, command.earliest_time)
         if isinstance(command, Award):
-            if command.metric not in self.catalog.windows:
-                raise metric_not_found(command.metric)
-            if command.course_id and found.course_version is None:
-                raise course_not_found(command.course_id)
-            credit = awards.judge(
-                command,
-                found.totals,
-                already_credited=found.referenced_entry_id is not None,
-            )
-            return Judged(index, learner, moment, (credit,) if credit else (), found)
+            return self._judge_award(index, command, learner, found)
         if course is None:
             raise level_not_found(command.level_id)
         submissions.check_level(command, course)
         state = LearnerState(
             found.level, found.course, found.completed, found.rewarded, found.totals
         )
-        judgement = submissions.judge(command, course, state, time)
-        return Judged(index, learner, moment, judgement.credits, found, judgement, course)
+        moment = self._moment(command)
+        judgement = submissions.judge(command, course, state, moment.time)
+        admitted = Admitted(None)
+        if self.admission is not None:
+            least_ms = course.levels[command.level_id].min_time_spent_ms
+            admitted = self.admission.of_attempt(
+                found.velocity, judgement.xp_earned, too_quick=command.time_spent_ms < least_ms
+            )
+        credits_ = () if admitted.held else judgement.credits
+        return Judged(index, learner, moment, credits_, found, *admitted, judgement, course)
+
+    def _judge_award(self, index: int, award: Award, learner: Learner, found: Found) -> Judged:
+        if award.metric not in self.catalog.windows:
+            raise metric_not_found(award.metric)
+        awards.check_self_award(award, self.catalog.self_awards.get(award.metric, 0))
+        if award.course_id and found.course_version is None:
+            raise course_not_found(award.course_id)
+        credit = awards.judge(
+            award, found.totals, already_credited=found.referenced_entry_id is not None
+        )
+        admitted = Admitted(None)
+        if self.admission is not None:
+            xp = credit.amount if credit and credit.metric == XP else 0
+            admitted = self.admission.of_award(found.velocity, xp)
+        credits_ = (credit,) if credit else ()
+        return Judged(index, learner, self._moment(award), credits_, found, *admitted)
+
+    def _moment(self, command: Command) -> Moment:
+        time = command.occurred_time or self.now
+        return Moment(time, civil_day(time, self.zone))
+
+    def _ask(self, command: Command, course: Course | None) -> Ask:
+        counts = self.admission is not None and self.admission.most.counts
+        return _ask(command, course, command.counted_as if counts else "")
 
 
 def _by_evaluation(command: Command, found: Found, evaluation: Evaluation) -> Found:
@@ -234,7 +266,7 @@ def _check(command: Command, now: datetime) -> None:
         awards.check_request(command, now)
 
 
-def _ask(command: Command, course: Course | None) -> Ask:
+def _ask(command: Command, course: Course | None, counted_as: str) -> Ask:
     if isinstance(command, Award):
         return Ask(
             user_id=command.user_id,
@@ -244,6 +276,7 @@ def _ask(command: Command, course: Course | None) -> Ask:
             source=command.source,
             # Without a reference nothing is looked up: none was ever stored empty.
             reference=command.reference,
+            counted_as=counted_as,
         )
     return Ask(
         user_id=command.user_id,
@@ -251,6 +284,7 @@ def _ask(command: Command, course: Course | None) -> Ask:
         course_id=course.course_id if course else "",
         level_id=command.level_id,
         neighbours=course.neighbours(command.level_id) if course else frozenset(),
+        counted_as=counted_as,
     )
 
 

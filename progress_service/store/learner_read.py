@@ -1,20 +1,23 @@
 """What a group of commands needs to know, read in one statement after its users are locked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from progress_service.domain.plausibility import Velocity
 from progress_service.domain.request import Answered, Request, RequestKind, same_request
-from progress_service.domain.streak import FreezeGrant, Run
+from progress_service.domain.streak import FreezeGrant, Run, civil_day
 from progress_service.domain.submission import CourseState, LevelState
 from progress_service.domain.zone import ZoneChange, zone_at
+from progress_service.store import velocity
 from progress_service.store.evaluations import Evaluation
-from progress_service.store.zones import changes_of
+from progress_service.store.zones import changes_of, zone_of
 
 _USERS = """SELECT user_id, time_zone, active_days, earlier_zones::text AS earlier_zones,
                    freeze_grants::text AS freeze_grants
@@ -28,9 +31,8 @@ _DAY = timedelta(days=1)
 # One row for each ask. Cost: a few primary-key look-ups per ask; neighbours only where the
 # course has an order of levels. Index: the primary keys. `LIMIT 1` instead of EXISTS: that
 # may be planned as one scan of the whole table.
-_READ = text(
-    """
-    SELECT ask.ordinal,
+_READ = """
+    SELECT ask.ordinal, {velocity}
            k.kind, k.fingerprint, k.answer::text AS answer,
            p.best_marks, p.attempts, p.time_spent_ms, p.complete_time, p.xp_earned,
            p.best_ratio,
@@ -53,20 +55,25 @@ _READ = text(
                        AND n.complete_time IS NOT NULL) END AS completed
     FROM unnest(CAST(:user_id AS text[]), CAST(:request_id AS text[]), CAST(:course_id AS text[]),
                 CAST(:level_id AS text[]), CAST(:neighbours AS text[]), CAST(:metric AS text[]),
-                CAST(:source AS text[]), CAST(:reference AS text[])) WITH ORDINALITY
+                CAST(:source AS text[]), CAST(:reference AS text[]),
+                CAST(:counted_as AS text[])) WITH ORDINALITY
          AS ask (user_id, request_id, course_id, level_id, neighbours, metric, source, reference,
-                 ordinal)
+                 counted_as, ordinal)
     LEFT JOIN request_keys k ON k.user_id = ask.user_id AND k.request_id = ask.request_id
     LEFT JOIN courses c ON c.course_id = ask.course_id
     LEFT JOIN level_progress p ON p.user_id = ask.user_id AND p.course_id = ask.course_id
                               AND p.level_id = ask.level_id
     LEFT JOIN course_progress cp ON cp.user_id = ask.user_id AND cp.course_id = ask.course_id
+    {join}
     ORDER BY ask.ordinal
-    """
-)
+"""
+_READ_UNCOUNTED = text(_READ.format(velocity="NULL AS minute,", join=""))
+_READ_COUNTED = text(_READ.format(velocity=f"{velocity.COLUMNS},", join=velocity.JOIN))
 _CATALOG = text(
     """SELECT now() AS time,
               (SELECT jsonb_object_agg(metric, windows) FROM metrics)::text AS windows,
+              (SELECT jsonb_object_agg(metric, max_self_award) FROM metrics
+               WHERE max_self_award > 0)::text AS self_awards,
               (SELECT range_agg(daterange(day, day, '[]')) FROM amnesty_days) AS amnesty,
               ARRAY(SELECT nextval('attempt_ids') FROM generate_series(1, :attempts)) AS attempts,
               ARRAY(SELECT nextval('entry_ids') FROM generate_series(1, :entries)) AS entries"""
@@ -86,9 +93,15 @@ class Learner(NamedTuple):
         """The name of the zone that the user had then."""
         return zone_at(moment, self.time_zone, self.earlier)
 
+    def day_of(self, moment: datetime, deployment: ZoneInfo) -> date:
+        """The civil day that it was for the user."""
+        return civil_day(moment, zone_of(self.zone_at(moment), deployment))
+
 
 class Ask(NamedTuple):
-    """What to read for one command; parts that do not apply are empty."""
+    """What to read for one command; parts that do not apply are empty. `counted_as`: of which
+    source the velocity is.
+    """
 
     user_id: str
     request_id: str
@@ -98,6 +111,7 @@ class Ask(NamedTuple):
     metric: str = ""
     source: str = ""
     reference: str = ""
+    counted_as: str = ""
 
 
 class Found(NamedTuple):
@@ -116,6 +130,7 @@ class Found(NamedTuple):
     totals: dict[str, int]
     completed: frozenset[str]
     evaluation: Evaluation | None = None
+    velocity: Velocity | None = None
 
     def earlier_answer(self, request: Request) -> dict[str, Any] | None:
         """What was answered to the request before; Conflict (REQUEST_ID_REUSED) when its id was
@@ -128,8 +143,9 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Each metric's window mask, fresh ids, ascending, and the amnesty days; `time` is the
-    transaction's, the create_time of what it writes.
+    """Each metric's window mask, fresh ids, ascending, the amnesty days, and what users may award
+    themselves at once of each metric, where that is something; `time` is the transaction's, the
+    create_time of what it writes.
     """
 
     windows: dict[str, int]
@@ -137,6 +153,7 @@ class Catalog:
     entry_ids: list[int]
     time: datetime
     amnesty: tuple[Run, ...] = ()
+    self_awards: Mapping[str, int] = field(default_factory=dict)
 
 
 def runs_of(multirange: Sequence[Any] | None) -> tuple[Run, ...]:
@@ -206,8 +223,10 @@ async def read_states(connection: AsyncConnection, asks: Sequence[Ask]) -> list[
         "metric": [ask.metric for ask in asks],
         "source": [ask.source for ask in asks],
         "reference": [ask.reference for ask in asks],
+        "counted_as": [ask.counted_as for ask in asks],
     }
-    return [_found(row) for row in await connection.execute(_READ, params)]
+    statement = _READ_COUNTED if any(params["counted_as"]) else _READ_UNCOUNTED
+    return [_found(row) for row in await connection.execute(statement, params)]
 
 
 def _found(row: Any) -> Found:
@@ -237,6 +256,7 @@ def _found(row: Any) -> Found:
         referenced_entry_id=row.referenced_entry_id,
         totals=orjson.loads(row.totals) if row.totals else {},
         completed=frozenset(row.completed or ()),
+        velocity=velocity.velocity_of(row),
     )
 
 
@@ -249,4 +269,5 @@ async def read_catalog(connection: AsyncConnection, attempts: int, entries: int)
         list(row.entries),
         row.time,
         runs_of(row.amnesty),
+        orjson.loads(row.self_awards) if row.self_awards else {},
     )

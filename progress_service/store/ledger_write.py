@@ -7,17 +7,19 @@ request_keys, level_rewards, award_references.
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.ledger import Credit, Moment
 from progress_service.domain.request import RequestKind
 from progress_service.domain.submission import CourseState, LevelState
-from progress_service.store.admin_actions import ACTIONS, INSERT, AdminAction
+from progress_service.store.admin_actions import INSERT, AdminAction, params_of
 from progress_service.store.rows import RowSet
+from progress_service.store.velocity import PUT, VELOCITY
 
 XP_DELTA = 1
 PROFILE_CHANGE = 2
@@ -40,6 +42,8 @@ _ATTEMPTS = RowSet(
         "time_spent_ms": "bigint",
         "without_xp": "boolean",
         "passed": "boolean",
+        "under_review": "boolean",
+        "reason": "text",
         "occurred_time": "timestamptz",
     },
 )
@@ -156,8 +160,13 @@ _WRITE = f"""
            occurred_time, occurred_date, windows, of_entry_id
     FROM entries ORDER BY ordinal
 """
-_WRITE_COMMANDS = text(_WRITE.format(more=""))
-_WRITE_ADMINISTRATIVE = text(_WRITE.format(more=f", new_actions AS ({INSERT})"))
+
+
+@cache
+def _write(*, actions: bool, velocity: bool) -> TextClause:
+    more = f", new_actions AS ({INSERT})" if actions else ""
+    more += f", new_velocity AS ({PUT})" if velocity else ""
+    return text(_WRITE.format(more=more))
 
 
 class EntryIds(NamedTuple):
@@ -188,6 +197,7 @@ class Batch:
     entries: list[tuple[Any, ...]] = field(default_factory=list)
     active_days: list[tuple[Any, ...]] = field(default_factory=list)
     actions: list[AdminAction] = field(default_factory=list)
+    velocity: list[tuple[Any, ...]] = field(default_factory=list)
 
     def add_key(
         self, user_id: str, request_id: str, kind: RequestKind, print_: bytes, answer: object
@@ -246,7 +256,7 @@ class Batch:
 
     async def write(self, connection: AsyncConnection) -> None:
         """Writes every row; the caller holds the rows of all users in it."""
-        if not (self.keys or self.entries):
+        if not (self.keys or self.entries or self.level_progress):
             return
         params: dict[str, Any] = {}
         for rows, shape in (
@@ -261,7 +271,8 @@ class Batch:
         ):
             params |= shape.params(rows)
         if self.actions:
-            params |= ACTIONS.params(self.actions)
-            await connection.execute(_WRITE_ADMINISTRATIVE, params)
-        else:
-            await connection.execute(_WRITE_COMMANDS, params)
+            params |= params_of(self.actions)
+        if self.velocity:
+            params |= VELOCITY.params(self.velocity)
+        statement = _write(actions=bool(self.actions), velocity=bool(self.velocity))
+        await connection.execute(statement, params)

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.course import Course
 from progress_service.domain.evaluation import LevelStatus, Tried, course_sums, level_status
-from progress_service.domain.submission import LevelState
+from progress_service.domain.submission import CourseState, LevelState
 from progress_service.store import evaluations
 from progress_service.store.courses import CourseCache
 from progress_service.store.evaluations import Key
@@ -31,7 +31,7 @@ _SET_COURSE = text(
     """UPDATE course_progress SET levels_completed = :levels_completed, marks = :marks,
            last_attempt_time = (SELECT max(occurred_time) FROM attempts
                                 WHERE user_id = :user_id AND course_id = :course_id
-                                  AND NOT voided)
+                                  AND NOT voided AND NOT under_review)
        WHERE user_id = :user_id AND course_id = :course_id"""
 )
 _DROP_COURSE = text(
@@ -83,12 +83,15 @@ class LevelRows:
         if not self.levels:
             await connection.execute(_DROP_COURSE, key)
             return
+        await connection.execute(_SET_COURSE, {**key, **self.sums()._asdict()})
+
+    def sums(self) -> CourseState:
+        """Over the levels that the course's version has."""
         tried = {
             one: Tried(level.best_marks, level.best_ratio, level.complete_time is not None)
             for one, level in self.levels.items()
         }
-        sums = course_sums(self.course, tried)
-        await connection.execute(_SET_COURSE, {**key, **sums._asdict()})
+        return course_sums(self.course, tried)
 
     def status(self, level_id: str) -> LevelStatus:
         """By the course's version; of a level that it has dropped, by the row alone."""

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.domain.metric import Metric, windows_of
 from progress_service.store import admin_actions
 from progress_service.store.admin_actions import AdminAction
+from shared.identity import Actor
 
 _METHOD = "laurel.progress.v1.CatalogService/PutMetric"
 
@@ -23,7 +24,7 @@ _PUT = text(
 _LIST = text("SELECT metric, title, unit, windows, max_self_award FROM metrics ORDER BY metric")
 
 
-async def put(connection: AsyncConnection, metric: Metric, actor: str) -> None:
+async def put(connection: AsyncConnection, metric: Metric, actor: Actor) -> None:
     """Creates or replaces a metric; records the act when that changes something. Other windows
     count for entries written from then on.
     """

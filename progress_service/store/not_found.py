@@ -18,6 +18,12 @@ def level_not_found(level_id: str) -> NotFound:
     return NotFound("LEVEL_NOT_FOUND", "No such level.", metadata={"level_id": level_id})
 
 
+def attempt_not_found(attempt_id: int) -> NotFound:
+    """No such attempt, or one of a user who was erased."""
+    metadata = {"attempt_id": str(attempt_id)}
+    return NotFound("ATTEMPT_NOT_FOUND", "No such attempt.", metadata=metadata)
+
+
 def metric_not_found(metric: str) -> NotFound:
     """No such metric in the catalog."""
     return NotFound("METRIC_NOT_FOUND", "No such metric.", metadata={"metric": metric})

@@ -26,11 +26,14 @@ class Credited(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A command's stored answer (JSON), and whether it had been given before."""
+    """A command's stored answer (JSON), and whether it had been given before. `held`: the bound for
+    which the attempt has been put under review.
+    """
 
     answer: dict[str, Any]
     replayed: bool
     credited: tuple[Credited, ...] = ()
+    held: str = ""
 
     @property
     def mark(self) -> WriteMark | None:

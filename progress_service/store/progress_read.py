@@ -11,12 +11,13 @@ from progress_service.store.not_found import course_not_found, level_not_found, 
 
 _USER_EXISTS = text("SELECT EXISTS (SELECT FROM users WHERE user_id = :user_id)")
 
+ATTEMPT_COLUMNS = """attempt_id, user_id, level_id, correct_answers, total_questions, marks,
+    time_spent_ms, occurred_time, create_time, request_id, under_review, voided, reason"""
 # Without those of erased users, whose pseudonyms begin with '~'. Index: attempts_user,
 # attempts_level or attempts_course, read backwards.
-_ATTEMPTS = """
-    SELECT attempt_id, user_id, level_id, correct_answers, total_questions, marks,
-           time_spent_ms, occurred_time, create_time, request_id, voided, reason
-    FROM attempts WHERE attempt_id < :before AND user_id < '~' {filters}
+_ATTEMPTS = f"""
+    SELECT {ATTEMPT_COLUMNS}
+    FROM attempts WHERE attempt_id < :before AND user_id < '~' {{filters}}
     ORDER BY attempt_id DESC LIMIT :limit
 """
 # Cost: two index look-ups an entry. Index: xp_entries_user, read backwards, and the unique one

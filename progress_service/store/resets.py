@@ -11,6 +11,7 @@ from progress_service.store.admin_actions import AdminAction
 from progress_service.store.ledger_write import WINDOW_RESET
 from progress_service.store.not_found import course_not_found, metric_not_found
 from progress_service.store.standings import BoardKey
+from shared.identity import NOBODY, Actor
 
 METHOD = "laurel.progress.v1.ProgressAdminService/ResetWindow"
 
@@ -39,7 +40,7 @@ class Reset:
     board: BoardKey
     request_id: str
     fingerprint: bytes
-    actor: str = ""
+    actor: Actor = NOBODY
 
 
 async def reset(connection: AsyncConnection, request: Reset) -> int:

@@ -84,7 +84,7 @@ def cancel(batch: Batch, entry: Any, entry_id: int, total_before: int, by: Cance
         revokes_entry_id=entry.entry_id,
         of_entry_id=origin(entry),
         reason=correction.reason,
-        actor=correction.actor,
+        actor=correction.actor.name,
     )
     moment = Moment(entry.occurred_time, entry.occurred_date)
     batch.add_entry(entry.user_id, credit, moment, ids)

@@ -37,7 +37,7 @@ _UNPAID = OfUsers("""
     ), tried AS MATERIALIZED (
         SELECT a.* FROM attempts a
         WHERE {a} AND a.user_id IN (SELECT user_id FROM unpaid)
-          AND NOT a.voided AND NOT a.without_xp
+          AND NOT a.voided AND NOT a.under_review AND NOT a.without_xp
     ), paid AS MATERIALIZED (
         SELECT e.user_id, e.level_id FROM xp_entries e
         WHERE {e} AND e.user_id IN (SELECT user_id FROM unpaid)
@@ -49,7 +49,7 @@ _UNPAID = OfUsers("""
            occurred_time
     FROM unpaid JOIN tried USING (user_id, course_id, level_id)
     WHERE (user_id, level_id) NOT IN (SELECT user_id, level_id FROM paid)
-    ORDER BY user_id, level_id, attempt_id
+    ORDER BY user_id, level_id, coalesce(arrival, attempt_id)
 """)
 _VERSIONS = text(
     """SELECT course_id, version FROM courses

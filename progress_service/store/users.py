@@ -15,6 +15,7 @@ from progress_service.store import active_days
 from progress_service.store.ledger_write import PROFILE_CHANGE
 from progress_service.store.rows import RowSet
 from shared.errors import FailedPrecondition
+from shared.identity import Actor
 
 METHOD = "laurel.progress.v1.CatalogService/PutUser"
 
@@ -54,8 +55,9 @@ _PUT = text(
         RETURNING user_id, display_name, avatar_url, hidden, earlier_zones,
             current_setting('laurel.was', true) = user_id || ' ' || (NOT hidden) AS turned
     ), acts AS (
-        INSERT INTO admin_actions (method, actor, user_id, detail)
-        SELECT '{METHOD}', :actor, user_id, CASE WHEN hidden THEN 'hidden' ELSE 'not hidden' END
+        INSERT INTO admin_actions (method, actor, caller, user_id, detail)
+        SELECT '{METHOD}', :actor, :caller, user_id,
+               CASE WHEN hidden THEN 'hidden' ELSE 'not hidden' END
         FROM put WHERE turned AND CAST(:actor AS text) IS NOT NULL
     ), changes AS (
         INSERT INTO unnumbered_changes (kind, user_id, display_name, avatar_url, hidden)
@@ -67,6 +69,18 @@ _PUT = text(
            CASE WHEN p.earlier_zones -> -1 ->> 0 >= CAST(:now AS text) COLLATE "C"
                 THEN jsonb_array_length(p.earlier_zones) END AS zone_changes
     FROM put p JOIN changes c USING (user_id)
+    """
+)
+# Of two at once the second waits for the first, and then finds the profile there.
+_CREATE = text(
+    f"""
+    WITH created AS (
+        INSERT INTO users ({_USERS.names}) SELECT {_USERS.names} FROM {_USERS.source}
+        ON CONFLICT (user_id) DO NOTHING
+        RETURNING user_id, display_name, avatar_url, hidden
+    )
+    INSERT INTO unnumbered_changes (kind, user_id, display_name, avatar_url, hidden)
+    SELECT {PROFILE_CHANGE}, user_id, display_name, avatar_url, hidden FROM created
     """
 )
 _COLUMNS = "user_id, display_name, avatar_url, time_zone, hidden"
@@ -98,7 +112,7 @@ class Profiles:
     clock: Callable[[], datetime]
 
     async def put(
-        self, connection: AsyncConnection, users: Sequence[User], actor: str | None = None
+        self, connection: AsyncConnection, users: Sequence[User], actor: Actor | None = None
     ) -> dict[str, int]:
         """Creates or replaces profiles; of two with one id the later one counts. The change_id of
         each user whose profile is another now.
@@ -110,13 +124,11 @@ class Profiles:
         Raises FailedPrecondition (TOO_MANY_TIME_ZONES).
         """
         latest = {user.user_id: user for user in users}
-        rows = [
-            (user.user_id, user.display_name, user.avatar_url, user.time_zone, user.hidden)
-            for user in latest.values()
-        ]
+        rows = [_row(user) for user in latest.values()]
         now = self.clock()
         stamp = now.astimezone(UTC).isoformat(timespec="microseconds")
-        params = _USERS.params(rows) | {"now": stamp, "actor": actor}
+        name, caller = actor or (None, None)
+        params = _USERS.params(rows) | {"now": stamp, "actor": name, "caller": caller}
         changed = (await connection.execute(_PUT, params)).all()
         moved = [row for row in changed if row.zone_changes is not None]
         for row in moved:
@@ -127,6 +139,14 @@ class Profiles:
             connection, [row.user_id for row in moved], now, self.zone
         )
         return {row.user_id: row.change_id for row in changed}
+
+    async def create(self, connection: AsyncConnection, user: User) -> None:
+        """Creates the profile; one that is there stays as it is."""
+        await connection.execute(_CREATE, _USERS.params([_row(user)]))
+
+
+def _row(user: User) -> tuple[str, str, str, str, bool]:
+    return (user.user_id, user.display_name, user.avatar_url, user.time_zone, user.hidden)
 
 
 def too_many_time_zones(user_id: str) -> FailedPrecondition:

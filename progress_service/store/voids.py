@@ -20,22 +20,27 @@ from progress_service.store.admin_actions import AdminAction
 from progress_service.store.learner_read import Catalog, Found
 from progress_service.store.ledger_write import Batch, EntryIds
 from progress_service.store.level_rows import LevelRows
+from progress_service.store.not_found import attempt_not_found
 from progress_service.store.outcomes import Credited, Recorded, add_mark
 from progress_service.store.revocations import Cancelling, cancel, origin
-from shared.errors import FailedPrecondition, NotFound
+from shared.errors import FailedPrecondition
 
 _METHOD = "laurel.progress.v1.ProgressService/VoidAttempt"
 
 _ATTEMPT = text(
     "SELECT user_id, course_id, level_id, voided FROM attempts WHERE attempt_id = :attempt_id"
 )
-_VOID = text("UPDATE attempts SET voided = true, reason = :reason WHERE attempt_id = :attempt_id")
+VOID = text(
+    """UPDATE attempts SET voided = true, under_review = false, reason = :reason
+       WHERE attempt_id = :attempt_id"""
+)
 # In the order of arrival: ids are drawn while the user's row is held. Index: attempts_user.
 _REMAINING = text(
     """SELECT attempt_id, correct_answers, total_questions, marks, time_spent_ms, passed,
               occurred_time
        FROM attempts WHERE user_id = :user_id AND level_id = :level_id AND NOT voided
-       ORDER BY attempt_id"""
+         AND NOT under_review
+       ORDER BY coalesce(arrival, attempt_id)"""
 )
 # Cost: a pass over the user's ledger (xp_entries_user); an index by level would cost every
 # submission more than it saves the few withdrawals.
@@ -101,9 +106,7 @@ async def void(
 async def _attempt(connection: AsyncConnection, attempt_id: int) -> Any:
     attempt = (await connection.execute(_ATTEMPT, {"attempt_id": attempt_id})).one_or_none()
     if attempt is None or not bounds.is_id(attempt.user_id):
-        raise NotFound(
-            "ATTEMPT_NOT_FOUND", "No such attempt.", metadata={"attempt_id": str(attempt_id)}
-        )
+        raise attempt_not_found(attempt_id)
     return attempt
 
 
@@ -112,7 +115,7 @@ async def _withdraw(connection: AsyncConnection, void_: _Void) -> Recorded:
     # Before: what an edit completed by this attempt was completed until now.
     rows = await LevelRows.read(connection, attempt.user_id, attempt.course_id)
     await connection.execute(
-        _VOID, {"attempt_id": correction.target_id, "reason": correction.reason}
+        VOID, {"attempt_id": correction.target_id, "reason": correction.reason}
     )
     remaining = [Attempt(*row) for row in await connection.execute(_REMAINING, void_.key)]
     entries = {row.entry_id: row for row in await connection.execute(_PAID, void_.key)}
@@ -170,7 +173,7 @@ def _correct_ledger(
             catalog.windows[MARKS],
             attempt_id=result.best.attempt_id,
             of_entry_id=origin(entries[result.replaced.entry_id]),
-            actor=void_.correction.actor,
+            actor=void_.correction.actor.name,
         )
         moment = Moment(result.best.time, civil_day(result.best.time, void_.deployment))
         user_id = void_.attempt.user_id

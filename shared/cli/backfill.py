@@ -60,7 +60,10 @@ async def backfill(peer: Peer, *, dry_run: bool, credit_missing: bool) -> Change
     changes = Changes()
     request = BackfillTotalsRequest(dry_run=dry_run, credit_missing=credit_missing)
     with progress_bar("checking" if dry_run else "mending", "users") as show:
-        async with safe_again(AGAIN, dry_run=dry_run), connected(peer) as channel:
+        async with (
+            safe_again(AGAIN, dry_run=dry_run),
+            connected(peer, life_s=TOTAL_TIMEOUT_S) as channel,
+        ):
             stub = ProgressAdminServiceStub(channel)
             call = stub.BackfillTotals(request, timeout=TOTAL_TIMEOUT_S)
             await follow(call, changes.take, show, peer)

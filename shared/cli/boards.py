@@ -14,6 +14,7 @@ from shared.cli.output import number, plain
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
 from shared.gen.laurel.types.v1 import types_pb2
+from shared.identity import Role
 
 
 class WindowChoice(Enum):
@@ -61,13 +62,13 @@ def board_parts(about: types_pb2.Board) -> list[str]:
 
 async def get_top(peer: Peer, request: pb.GetTopRequest) -> pb.GetTopResponse:
     """A page of a board."""
-    async with connected(peer) as channel:
+    async with connected(peer, Role.USER) as channel:
         return await LeaderboardServiceStub(channel).GetTop(request, timeout=CALL_TIMEOUT_S)
 
 
 async def get_rank(peer: Peer, request: pb.GetRankRequest) -> pb.GetRankResponse:
     """Where one user stands on a board."""
-    async with connected(peer) as channel:
+    async with connected(peer, Role.USER) as channel:
         return await LeaderboardServiceStub(channel).GetRank(request, timeout=CALL_TIMEOUT_S)
 
 

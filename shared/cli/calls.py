@@ -13,9 +13,13 @@ import grpc
 import typer
 from grpc import aio
 
+from shared.bad_setting import BadSetting
 from shared.channels import open_channel
+from shared.cli.credentials import LIFE_S, advice, call_token
+from shared.identity import Role
 from shared.settings import CommonSettings
 from shared.status import error_from_rpc
+from shared.tls import channel_credentials
 
 CALL_TIMEOUT_S = 10.0
 
@@ -36,12 +40,23 @@ class Peer:
 
 def progress_peer() -> Peer:
     """ProgressService, where the settings say that it is."""
-    return Peer("ProgressService", CommonSettings.load().progress_target)
+    settings = CommonSettings.load()
+    return _peer("ProgressService", settings, "progress_address", settings.progress_target)
 
 
 def leaderboard_peer() -> Peer:
     """LeaderboardService, where the settings say that it is."""
-    return Peer("LeaderboardService", CommonSettings.load().leaderboard_target)
+    settings = CommonSettings.load()
+    return _peer("LeaderboardService", settings, "leaderboard_address", settings.leaderboard_target)
+
+
+def _peer(name: str, settings: CommonSettings, setting: str, target: str) -> Peer:
+    """Ends the process as a bad setting does when its token would go there in the open."""
+    try:
+        settings.check_call(setting if getattr(settings, setting) else "bind_host", target)
+    except BadSetting as error:
+        error.exit()
+    return Peer(name, target)
 
 
 class CommandError(Exception):
@@ -76,9 +91,20 @@ def one_line(text: str) -> str:
 
 
 @asynccontextmanager
-async def connected(peer: Peer) -> AsyncIterator[aio.Channel]:
-    """A channel to the service; a call that fails inside the block becomes a CommandError."""
-    async with open_channel(peer.target) as channel:
+async def connected(
+    peer: Peer, role: Role = Role.ADMIN, *, life_s: float = LIFE_S
+) -> AsyncIterator[aio.Channel]:
+    """A channel to the service, which is called with a token of the role for `life_s`: at least as
+    long as a stream may take. A call that fails inside the block becomes a CommandError.
+    """
+    settings = CommonSettings.load()
+    try:
+        token = call_token(settings, role=role, life_s=life_s)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CommandError(f"LAUREL_CALL_TOKEN_FILE: {why}") from None
+    credentials = channel_credentials(settings)
+    async with open_channel(peer.target, token=token, credentials=credentials) as channel:
         try:
             yield channel
         except aio.AioRpcError as error:
@@ -109,7 +135,10 @@ def failure(error: aio.AioRpcError, peer: Peer) -> CommandError:
         message = f"no answer from {peer.name} at {peer.target}: {message}"
     if not reason and status is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"{peer.name} at {peer.target} did not answer in time"
-    return CommandError(message, status=status.name, reason=reason)
+    failed = CommandError(message, status=status.name, reason=reason)
+    if status is grpc.StatusCode.UNAUTHENTICATED:
+        return failed.and_also(advice(CommonSettings.load()))
+    return failed
 
 
 def run_command(work: Coroutine[object, object, T]) -> T:

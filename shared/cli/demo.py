@@ -16,11 +16,15 @@ from grpc import aio
 
 from shared.channels import open_channel
 from shared.cli import demo_course
+from shared.cli.calls import progress_peer
+from shared.cli.credentials import call_token
 from shared.gen.laurel.progress.v1 import catalog_pb2, progress_pb2
 from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
+from shared.identity import Role
 from shared.logging import configure
 from shared.settings import CommonSettings
+from shared.tls import channel_credentials
 
 log = structlog.get_logger(__name__)
 
@@ -153,9 +157,12 @@ def _request_id() -> str:
     return f"demo-{uuid.uuid4()}"
 
 
-async def main(what: str, target: str) -> int:
-    """Seeds or plays; the exit code."""
-    async with open_channel(target) as channel:
+async def main(what: str, settings: CommonSettings) -> int:
+    """Seeds as an administrator, or plays as a backend; the exit code."""
+    token = call_token(settings, "laurel-demo", Role.ADMIN if what == "seed" else Role.SERVICE)
+    credentials = channel_credentials(settings)
+    target = progress_peer().target
+    async with open_channel(target, token=token, credentials=credentials) as channel:
         demo = Demo(channel)
         if not await demo.may_play():
             log.info("demo_stays_out", reason="there are users that are not the demo's")
@@ -170,4 +177,4 @@ async def main(what: str, target: str) -> int:
 if __name__ == "__main__":
     settings = CommonSettings.load()
     configure(settings, "demo")
-    sys.exit(asyncio.run(main(sys.argv[1], settings.progress_target)))
+    sys.exit(asyncio.run(main(sys.argv[1], settings)))

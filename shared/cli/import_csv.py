@@ -18,9 +18,10 @@ from shared.cli.calls import Peer, connected, safe_again
 from shared.cli.import_bar import Show, progress_bar
 from shared.cli.import_csv_columns import KINDS, Kind
 from shared.cli.import_csv_rows import KEPT, CsvFileError, CsvRows, RowProblem
-from shared.cli.import_stream import AGAIN, ImportStream
+from shared.cli.import_stream import AGAIN, TOTAL_TIMEOUT_S, ImportStream
 from shared.cli.output import figures_table, number, plain
 from shared.gen.laurel.progress.v1.admin_pb2 import ImportProgressResponse
+from shared.identity import Role
 
 STDIN = "-"
 HELP = (
@@ -110,7 +111,8 @@ async def import_csv(peer: Peer, path: Path, kind: Kind, *, batch: int, dry_run:
                 counts.take(answer, rows)
                 _show(show_bar, counts, source.tell() if size is not None else 0)
 
-            async with safe_again(AGAIN, dry_run=dry_run), connected(peer) as channel:
+            calling = connected(peer, Role.SERVICE, life_s=TOTAL_TIMEOUT_S)
+            async with safe_again(AGAIN, dry_run=dry_run), calling as channel:
                 await ImportStream(channel, take).run(requests)
     return counts
 

@@ -14,7 +14,7 @@ from shared.cli import oulad
 from shared.cli.calls import CommandError, Peer, connected, safe_again
 from shared.cli.import_bar import Show, progress_bar
 from shared.cli.import_counts import ImportCounts
-from shared.cli.import_stream import AGAIN, ImportStream
+from shared.cli.import_stream import AGAIN, TOTAL_TIMEOUT_S, ImportStream
 from shared.cli.oulad import OuladError
 from shared.cli.oulad_messages import import_requests
 from shared.cli.output import figures_table, message_document, number, plain
@@ -56,7 +56,7 @@ async def _send(
         figures = f"{counts.received:,}/{total:,}  {counts.per_second:,.0f}/s"
         show_bar(what, counts.received, figures)
 
-    async with connected(peer) as channel:
+    async with connected(peer, life_s=TOTAL_TIMEOUT_S) as channel:
         await ImportStream(channel, take).run(requests)
     return counts
 

@@ -11,6 +11,7 @@ from shared.cli import (
     backfill,
     board_commands,
     import_commands,
+    review_commands,
     status,
     status_tables,
     status_watch,
@@ -19,12 +20,15 @@ from shared.cli import (
 from shared.cli.calls import EXIT_FAILED, fail, leaderboard_peer, progress_peer, run_command
 from shared.cli.options import AsJson
 from shared.cli.output import print_json, show
+from shared.cli.token import token_command
 
 app = typer.Typer(
     name="laurel",
     help="Progress and leaderboards: start the pair, fill it, and ask it.\n\n"
     "The services are found at LAUREL_PROGRESS_ADDRESS and LAUREL_LEADERBOARD_ADDRESS, by default "
-    "on this machine at LAUREL_PROGRESS_PORT (50051) and LAUREL_LEADERBOARD_PORT (50052).\n\n"
+    "on this machine at LAUREL_PROGRESS_PORT (50051) and LAUREL_LEADERBOARD_PORT (50052). They are "
+    "called as an administrator, with a token from LAUREL_CALL_TOKEN_FILE or one that is signed "
+    "with LAUREL_AUTH_SECRET or the secret in LAUREL_HOME.\n\n"
     "Exit status: 0 done, 1 failed (one line on stderr says why), 2 wrong usage or a bad setting, "
     "130 interrupted.",
     no_args_is_help=True,
@@ -34,6 +38,8 @@ app = typer.Typer(
 )
 app.add_typer(import_commands.app, name="import")
 app.add_typer(board_commands.app)
+app.add_typer(review_commands.app, name="review")
+app.command("token")(token_command)
 
 
 def _print_version(wanted: bool) -> None:

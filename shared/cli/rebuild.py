@@ -70,7 +70,7 @@ async def rebuild(peer: Peer) -> Rebuild:
 
 
 async def _follow(peer: Peer, run: Rebuild, show: Show) -> None:
-    async with connected(peer) as channel:
+    async with connected(peer, life_s=TOTAL_TIMEOUT_S) as channel:
         stub = LeaderboardAdminServiceStub(channel)
         call = stub.RebuildBoards(RebuildBoardsRequest(), timeout=TOTAL_TIMEOUT_S)
         await follow(call, run.take, show, peer)

@@ -105,12 +105,13 @@ def _serve(stack: Stack, *, demo: bool) -> NoReturn:
 
 
 def _begin_demo(stack: Stack) -> None:
-    seed = Module("the demo's preparation", "shared.cli.demo", ("seed",))
+    seed = Module("the demo's preparation", "shared.cli.demo", ("seed",), knows_secret=True)
     status = stack.run_module(seed, SEED_TIMEOUT_S, accepted=(0, STAYS_OUT))
     if status == STAYS_OUT:
         _say("the demo stays out: there are users that are not the demo's")
         return
-    stack.add(stack.module_process(Module("the demo", "shared.cli.demo", ("play",))), finishes=True)
+    play = Module("the demo", "shared.cli.demo", ("play",), knows_secret=True)
+    stack.add(stack.module_process(play), finishes=True)
     _print("\n" + example_calls(stack.settings) + "\n")
 
 

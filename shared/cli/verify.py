@@ -77,7 +77,7 @@ async def verify(peer: Peer) -> Findings:
     found = Findings()
     try:
         with progress_bar("verifying", "users") as show:
-            async with connected(peer) as channel:
+            async with connected(peer, life_s=TOTAL_TIMEOUT_S) as channel:
                 call = ProgressAdminServiceStub(channel).VerifyLedger(
                     VerifyLedgerRequest(), timeout=TOTAL_TIMEOUT_S
                 )

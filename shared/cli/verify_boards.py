@@ -73,7 +73,10 @@ async def verify_boards(peer: Peer, boards: Sequence[Board], *, repair: bool) ->
     request = VerifyBoardsRequest(boards=boards, repair=repair)
     try:
         with progress_bar("repairing" if repair else "verifying", "standings") as show:
-            async with safe_again(AGAIN, dry_run=not repair), connected(peer) as channel:
+            async with (
+                safe_again(AGAIN, dry_run=not repair),
+                connected(peer, life_s=TOTAL_TIMEOUT_S) as channel,
+            ):
                 stub = LeaderboardAdminServiceStub(channel)
                 call = stub.VerifyBoards(request, timeout=TOTAL_TIMEOUT_S)
                 await follow(call, found.take, show, peer)

@@ -4,71 +4,21 @@
 Envoy (so it runs in a container); with `--render` it only prints the configuration.
 """
 
-import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from string import Template
 
 from shared.embedded.errors import EmbeddedError
+from shared.embedded.gateway_config import render, write
 from shared.embedded.logfile import LogFile
 from shared.embedded.pidfile import PidFile
 from shared.embedded.process import ChildProcess, Command, wait_until
-from shared.embedded.settings import GatewaySettings, split_origins
+from shared.embedded.settings import GatewaySettings
 from shared.settings import reachable_host
-
-LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
-
-
-def render(settings: GatewaySettings) -> str:
-    """The configuration for these settings, as YAML."""
-    template = resources.files("gateway").joinpath("envoy.yaml").read_text(encoding="utf-8")
-    admin: object = {}
-    if settings.gateway_admin_port:
-        admin = {"address": _address("127.0.0.1", settings.gateway_admin_port)}
-    values = {
-        "admin": admin,
-        "listen_address": _address(_ip_address(settings.bind_host), settings.gateway_port),
-        "cors_origins": _origin_matchers(settings.cors_origins),
-        "progress_address": _target_address(settings.progress_target),
-        "leaderboard_address": _target_address(settings.leaderboard_target),
-    }
-    return _header_removed(template).substitute(
-        {name: json.dumps(value) for name, value in values.items()}
-    )
-
-
-def _header_removed(template: str) -> Template:
-    """The template without its opening comment, which speaks of placeholders."""
-    return Template(template[template.index("\n\n") :].lstrip())
-
-
-def _address(host: str, port: int) -> dict[str, object]:
-    return {"socket_address": {"address": host, "port_value": port}}
-
-
-def _ip_address(host: str) -> str:
-    """What a host's name stands for: Envoy listens on numbers alone. Raises OSError."""
-    return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-
-
-def _target_address(target: str) -> dict[str, object]:
-    host, _, port = target.rpartition(":")
-    return _address(host.strip("[]"), int(port))
-
-
-def _origin_matchers(origins: str) -> list[dict[str, object]]:
-    listed = split_origins(origins)
-    if not listed:
-        return [{"safe_regex": {"regex": LOCAL_ORIGINS}}]
-    if "*" in listed:
-        return [{"safe_regex": {"regex": ".*"}}]
-    return [{"exact": origin} for origin in listed]
 
 
 def binary() -> Path:
@@ -99,6 +49,10 @@ def command_line(configuration: Path) -> list[str]:
     return [
         *(str(binary()), "--config-path", str(configuration)),
         *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
+        # What a caller has sent is in its own lines too: it ends none.
+        "--log-format-escaped",
+        # The access log, otherwise up to ten seconds late.
+        *("--file-flush-interval-msec", "500"),
     ]
 
 
@@ -109,10 +63,10 @@ class EmbeddedEnvoy:
 
     def __init__(self, directory: Path, settings: GatewaySettings, log: Path) -> None:
         self._settings = settings
-        self._configuration = directory / "envoy.yaml"
+        self._directory = directory
         self.log = LogFile(log)
         self._child = ChildProcess(
-            Command(name=self.name, argv=command_line(self._configuration), log=self.log),
+            Command(name=self.name, argv=command_line(directory / "envoy.yaml"), log=self.log),
             PidFile(directory / "envoy.pid"),
         )
 
@@ -133,8 +87,8 @@ class EmbeddedEnvoy:
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Starts Envoy and returns when it listens; EmbeddedError when it does not come up."""
-        self._configuration.parent.mkdir(parents=True, exist_ok=True)
-        self._configuration.write_text(render(self._settings), encoding="utf-8")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        write(self._settings, self._directory)
         self._child.start()
         try:
             wait_until(self._listens, self._child, timeout_s)
@@ -163,12 +117,10 @@ def main() -> None:
     """Renders the configuration and becomes Envoy, or prints it."""
     settings = GatewaySettings.load()
     if sys.argv[1:] == ["--render"]:
-        sys.stdout.write(render(settings))
+        sys.stdout.write(render(settings, Path()))
         return
     folder = Path(tempfile.mkdtemp(prefix="laurel-gateway-"))
-    configuration = folder / "envoy.yaml"
-    configuration.write_text(render(settings), encoding="utf-8")
-    arguments = command_line(configuration)
+    arguments = command_line(write(settings, folder))
     os.execv(arguments[0], arguments)  # noqa: S606 - no shell is meant
 
 

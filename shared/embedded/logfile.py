@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+from shared.log_lines import printable
+
 MAX_BYTES = 16 * 1024 * 1024
 OWN_LINE = "laurel: "  # how a program of ours begins the line that says why it ends
 
@@ -40,7 +42,9 @@ class LogFile:
         return True
 
     def tail(self, lines: int = 5) -> str:
-        """The last lines since it was opened, for an error message; empty when there are none."""
+        """The last lines since it was opened, for an error message: without anything that a
+        terminal would act on. Empty when there are none.
+        """
         if not self.path.exists():
             return ""
         with self.path.open("rb") as file:
@@ -49,7 +53,7 @@ class LogFile:
             first = self._opened_at if self._opened_at <= size else 0
             file.seek(max(first, size - 8192))
             text = file.read().decode(errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(printable(line) for line in text.splitlines()[-lines:])
 
     def reason(self) -> str:
         """Why the process ended: its own last line about that (`laurel: …`), or else the tail."""

@@ -1,11 +1,16 @@
 """What of a service's log is shown at the terminal: warnings and errors."""
 
 import json
+import re
 from pathlib import Path
+
+from shared.log_lines import printable
 
 SHOWN_LEVELS = {"warning", "error", "critical"}
 SHOWN_AT_ONCE = 10
 MARKS = (b"warning", b"error", b"critical")
+SHOWN_CHARS = 1_000
+TEXT_FORM = re.compile(r"\S+ \[(warning|error|critical) *\] ")
 HIDDEN_FIELDS = {"event", "level", "timestamp", "exception"}
 
 
@@ -55,9 +60,12 @@ class LogWatch:
         except (ValueError, KeyError, TypeError):
             # The text form, `<time> [warning  ] <event> …`.
             text = line.decode(errors="replace")
-            marked = any(f"[{level}" in text for level in SHOWN_LEVELS)
-            return f"{self._name}: {text}" if marked else None
+            return self._line(text) if TEXT_FORM.match(text) else None
         if level not in SHOWN_LEVELS:
             return None
         fields = " ".join(f"{k}={v}" for k, v in entry.items() if k not in HIDDEN_FIELDS)
-        return f"{self._name}: {level}: {event} {fields}".rstrip()
+        return self._line(f"{level}: {event} {fields}".rstrip())
+
+    def _line(self, text: str) -> str:
+        # Values are a caller's, perhaps, and this is a terminal.
+        return printable(f"{self._name}: {text}"[:SHOWN_CHARS])

@@ -15,6 +15,8 @@ def required_ports(settings: EmbeddedSettings) -> Mapping[str, int]:
         "LAUREL_LEADERBOARD_PORT": settings.leaderboard_port,
         "LAUREL_GATEWAY_PORT": settings.gateway_port,
     }
+    if settings.admin_gateway_port:
+        ports["LAUREL_ADMIN_GATEWAY_PORT"] = settings.admin_gateway_port
     if settings.metrics_port:
         ports["LAUREL_METRICS_PORT"] = settings.metrics_port
         ports["LAUREL_METRICS_PORT + 1"] = settings.metrics_port + 1
@@ -31,10 +33,15 @@ def check_ports(settings: EmbeddedSettings) -> None:
             raise RefusedError(f"{setting} and {owners[port]} are both {port}")
         owners[port] = setting
     for port, setting in owners.items():
-        _check_port(settings.bind_host, port, setting)
+        if setting == "LAUREL_ADMIN_GATEWAY_PORT":
+            _check_port(settings.admin_gateway_host, "LAUREL_ADMIN_GATEWAY_HOST", port, setting)
+        elif setting.startswith("LAUREL_METRICS_PORT"):
+            _check_port(settings.metrics_bind_host, "LAUREL_METRICS_HOST", port, setting)
+        else:
+            _check_port(settings.bind_host, "LAUREL_BIND_HOST", port, setting)
 
 
-def _check_port(host: str, port: int, setting: str) -> None:
+def _check_port(host: str, host_setting: str, port: int, setting: str) -> None:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -43,7 +50,7 @@ def _check_port(host: str, port: int, setting: str) -> None:
             probe.bind(address)
     except OSError as error:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise RefusedError(f"LAUREL_BIND_HOST: {host} is no address of this machine") from error
+            raise RefusedError(f"{host_setting}: {host} is no address of this machine") from error
         if error.errno == errno.EADDRINUSE:
             raise RefusedError(f"{setting}: port {port} is in use") from error
         raise RefusedError(f"{setting}: cannot use port {port}: {error.strerror}") from error

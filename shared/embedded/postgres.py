@@ -43,6 +43,9 @@ SETTINGS = {
     "log_timezone": "'UTC'",
     "log_line_prefix": "'%m [%p] %q%a '",
     "log_checkpoints": "off",
+    # Neither statements nor values of rows: the services say what failed, and where.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "lc_messages": "'C'",
     "fsync": "on",
     "synchronous_commit": "on",
@@ -290,5 +293,8 @@ def _binary(name: str) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Our environment without PG…, which would change how the programs connect and log."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    """Our environment without PG…, which would change how the programs connect and log, and
+    without our settings, which have secrets in them.
+    """
+    kept = {name for name in os.environ if not name.startswith(("PG", "LAUREL_"))}
+    return {name: os.environ[name] for name in kept}

@@ -27,10 +27,15 @@ class Command:
     name: str
     argv: Sequence[str]
     log: LogFile
-    environment: Mapping[str, str] | None = None  # None: ours
+    environment: Mapping[str, str] | None = None  # None: ours, without our settings
     working_directory: Path | None = None
     account: Account | None = None  # None: ourselves
     stop_signal: signal.Signals = signal.SIGTERM
+
+
+def _foreign_environment() -> dict[str, str]:
+    """For programs that are not ours: our settings have secrets in them."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("LAUREL_")}
 
 
 class ChildProcess:
@@ -84,7 +89,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=command.environment,
+                env=_foreign_environment() if command.environment is None else command.environment,
                 cwd=command.working_directory,
                 start_new_session=True,
                 umask=0o077,

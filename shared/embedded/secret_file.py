@@ -6,6 +6,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+AUTH_SECRET = "auth-secret"  # noqa: S105 - the file's name
+TOKEN_SECRET = "token-secret"  # noqa: S105 - as above
+
 
 def kept_secret(path: Path) -> str:
     """What the file holds; 64 hexadecimal digits when there was none, written whole or not at all.

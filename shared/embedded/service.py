@@ -12,11 +12,14 @@ from shared.embedded.process import ChildProcess, Command
 
 @dataclass(frozen=True)
 class Module:
-    """A program: the name that people read, and what runs it."""
+    """A program: the name that people read, what runs it, and whether it is told the secret that
+    tokens are signed with.
+    """
 
     name: str
     module: str
     arguments: Sequence[str] = ()
+    knows_secret: bool = False
 
 
 class ModuleProcess:

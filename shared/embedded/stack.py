@@ -3,7 +3,8 @@
 - <home>/postgres, <home>/redis: the embedded servers' data
 - <home>/run: process ids and Envoy's configuration
 - <home>/logs: one file for each process, bounded in size
-- <home>/token-secret: what the services sign tokens with, made at the first start
+- <home>/token-secret, auth-secret: what the services sign pages and writes with, and what callers'
+  tokens are signed with; made at the first start
 
 Start: PostgreSQL, Redis, both services, the gateway; stop: the reverse. What ends by itself is
 started again, after a pause that doubles up to a bound.
@@ -12,6 +13,8 @@ started again, after a pause that doubles up to a bound.
 import os
 import time
 from collections.abc import Callable, Sequence
+
+from pydantic import SecretStr
 
 from shared.embedded.envoy import EmbeddedEnvoy
 from shared.embedded.errors import EmbeddedError, LateError, RefusedError
@@ -22,7 +25,7 @@ from shared.embedded.pidfile import PidFile
 from shared.embedded.ports import check_ports
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.redis import EmbeddedRedis
-from shared.embedded.secret_file import kept_secret
+from shared.embedded.secret_file import AUTH_SECRET, TOKEN_SECRET, kept_secret
 from shared.embedded.service import Module, ModuleProcess
 from shared.embedded.settings import EmbeddedSettings
 from shared.embedded.settings_check import BAD_SETTING, check_settings
@@ -30,10 +33,15 @@ from shared.embedded.supervisor import Supervised, Unit
 
 SERVING_TIMEOUT_S = 60.0
 TICK_S = 0.2
-PROGRESS = Module("ProgressService", "progress_service")
-LEADERBOARD = Module("LeaderboardService", "leaderboard_service")
-# The services alone get the secret, and each the URL of its own store.
-SERVICES_OWN = ("LAUREL_POSTGRES_URL", "LAUREL_REDIS_URL", "LAUREL_TOKEN_SECRET")
+PROGRESS = Module("ProgressService", "progress_service", knows_secret=True)
+LEADERBOARD = Module("LeaderboardService", "leaderboard_service", knows_secret=True)
+# Only who needs a secret gets it, and each service the URL of its own store.
+SERVICES_OWN = (
+    "LAUREL_POSTGRES_URL",
+    "LAUREL_REDIS_URL",
+    "LAUREL_TOKEN_SECRET",
+    "LAUREL_AUTH_SECRET",
+)
 # What the URLs of embedded servers look like, before these have been started.
 EMBEDDED_POSTGRES_URL = "postgresql://laurel@/laurel?host=/"
 EMBEDDED_REDIS_URL = "unix:///redis.sock"
@@ -59,6 +67,7 @@ class Stack:
                 "leaderboard_address": settings.reachable(settings.leaderboard_port),
             }
         )
+        self._auth_secret = _given(settings.auth_secret) or EMBEDDED_SECRET
         self._say = say
         self._lock = FolderLock(self.home)
         self._units: list[Supervised] = []  # in the order of their start
@@ -75,7 +84,9 @@ class Stack:
         self._end_left_over()
         check_ports(self.settings)
         postgres_url, redis_url = self._start_servers()
-        special = self._service_environments(postgres_url, redis_url, self._token_secret())
+        self._auth_secret = self._secret(AUTH_SECRET, self.settings.auth_secret)
+        token_secret = self._secret(TOKEN_SECRET, self.settings.token_secret)
+        special = self._service_environments(postgres_url, redis_url, token_secret)
         services = [self.module_process(module, own) for module, own in special.items()]
         watches = [LogWatch(service.name, service.log.path) for service in services]
         for service in services:
@@ -112,7 +123,7 @@ class Stack:
         self, module: Module, environment: dict[str, str] | None = None
     ) -> ModuleProcess:
         """A program of ours that is told about this stack, to be started or added."""
-        everything = self._environment() | (environment or {})
+        everything = self._environment(module) | (environment or {})
         return ModuleProcess(module, self.home, everything, drain_s=self.settings.drain_seconds)
 
     def add(self, unit: Unit, *, finishes: bool = False) -> None:
@@ -159,22 +170,23 @@ class Stack:
             self._units.pop()
         self._lock.release()
 
-    def _environment(self) -> dict[str, str]:
-        """What every program of ours is told."""
+    def _environment(self, module: Module) -> dict[str, str]:
+        """What a program of ours is told."""
         own = {
             "LAUREL_HOME": str(self.home),
             "LAUREL_PROGRESS_ADDRESS": self.settings.progress_address,
             "LAUREL_LEADERBOARD_ADDRESS": self.settings.leaderboard_address,
         }
+        if module.knows_secret:
+            own["LAUREL_AUTH_SECRET"] = self._auth_secret
         return {name: text for name, text in os.environ.items() if name not in SERVICES_OWN} | own
 
     def _check_settings(self) -> None:
         postgres_url = self.settings.postgres_url or EMBEDDED_POSTGRES_URL
         redis_url = self.settings.redis_url or EMBEDDED_REDIS_URL
-        given = self.settings.token_secret
-        secret = given.get_secret_value() if given else EMBEDDED_SECRET
+        secret = _given(self.settings.token_secret) or EMBEDDED_SECRET
         special = self._service_environments(postgres_url, redis_url, secret)
-        check_settings({module: self._environment() | own for module, own in special.items()})
+        check_settings({one: self._environment(one) | own for one, own in special.items()})
 
     def _take_home(self) -> None:
         """Creates the home, which only we may enter, and makes sure that it is ours alone."""
@@ -208,9 +220,8 @@ class Stack:
             redis_url = redis.url()
         return postgres_url, redis_url
 
-    def _token_secret(self) -> str:
-        given = self.settings.token_secret
-        return given.get_secret_value() if given else kept_secret(self.home / "token-secret")
+    def _secret(self, file: str, setting: SecretStr | None) -> str:
+        return _given(setting) or kept_secret(self.home / file)
 
     def _service_environments(
         self, postgres_url: str, redis_url: str, token_secret: str
@@ -268,6 +279,10 @@ class Stack:
                 logs = self.home / "logs"
                 raise LateError(f"{otherwise} within {timeout_s:g} s; see {logs}")
             time.sleep(POLL_S)
+
+
+def _given(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
 
 
 def _ended(service: ModuleProcess) -> EmbeddedError:

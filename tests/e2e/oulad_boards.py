@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from shared.channels import open_channel
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
 from shared.gen.laurel.progress.v1 import catalog_pb2, progress_pb2
@@ -14,6 +13,7 @@ from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
     StandingsServiceStub,
 )
 from shared.gen.laurel.types.v1 import types_pb2
+from tests.access import open_channel
 from tests.e2e.oulad_expected import BoardKey, Expected, Row
 
 PAGE_SIZE = 500

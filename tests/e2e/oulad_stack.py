@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from shared.channels import open_channel
 from shared.cli.oulad import read_courses
 from shared.cli.oulad_messages import course_message
 from shared.gen.laurel.leaderboard.v1 import admin_pb2 as leaderboard_admin
@@ -23,6 +22,7 @@ from shared.gen.laurel.progress.v1 import admin_pb2 as progress_admin
 from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStub
 from shared.gen.laurel.progress.v1.catalog_pb2 import PutCourseRequest
 from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
+from tests.access import open_channel
 from tests.e2e.oulad_expected import Expected, expected_of
 from tests.e2e.running_stack import LAUREL, POLL_S, RunningStack
 

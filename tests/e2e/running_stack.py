@@ -17,6 +17,7 @@ import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shared.embedded.leftover import still_alive
+from tests.access import AUTH_SECRET
 from tests.ports import free_ports
 
 LAUREL = Path(sys.executable).parent / "laurel"
@@ -34,7 +35,10 @@ def until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
 
 def stack_ports() -> dict[str, str]:
     """Ports for one stack; the metrics take two in a row."""
-    names = ("PROGRESS_PORT", "LEADERBOARD_PORT", "GATEWAY_PORT", "METRICS_PORT")
+    names = (
+        *("PROGRESS_PORT", "LEADERBOARD_PORT"),
+        *("GATEWAY_PORT", "ADMIN_GATEWAY_PORT", "METRICS_PORT"),
+    )
     ports = free_ports(len(names) + 1)
     return {f"LAUREL_{name}": str(port) for name, port in zip(names, ports, strict=False)}
 
@@ -43,6 +47,7 @@ def stack_ports() -> dict[str, str]:
 class RunningStack:
     """`laurel up` with a home and ports of its own; as a context, stopped and removed at its end.
 
+    Callers' tokens are signed as those of `tests.access`, unless its settings say otherwise.
     Not in pytest's folder: its parents are closed to the user that PostgreSQL runs as under root.
     """
 
@@ -89,7 +94,8 @@ class RunningStack:
     def environment(self) -> dict[str, str]:
         """The environment in which clients find this stack."""
         clean = {name: text for name, text in os.environ.items() if not name.startswith("LAUREL_")}
-        return clean | self.ports | {"LAUREL_HOME": str(self.home)} | dict(self.settings)
+        own = {"LAUREL_HOME": str(self.home), "LAUREL_AUTH_SECRET": AUTH_SECRET}
+        return clean | self.ports | own | dict(self.settings)
 
     def port(self, name: str) -> int:
         """The port of a setting, such as "GATEWAY_PORT"."""
@@ -99,11 +105,11 @@ class RunningStack:
         """The address of a port, host:port."""
         return f"{self.settings.get('LAUREL_BIND_HOST', '127.0.0.1')}:{self.port(name)}"
 
-    def run_client(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the `laurel` command on this stack, to its end."""
+    def run_client(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Runs the `laurel` command on this stack, with these variables besides, to its end."""
         return subprocess.run(
             [str(LAUREL), *arguments],
-            env=self.environment,
+            env=self.environment | settings,
             capture_output=True,
             text=True,
             check=False,
@@ -190,7 +196,10 @@ class RunningStack:
 
 
 def _runs(process: psutil.Process, part: str) -> bool:
-    return part in " ".join(process.cmdline())
+    try:
+        return part in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def is_serving(target: str) -> bool:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.access import AUTH_SECRET
 from tests.audit import damage, scene
 from tests.progress import Progress
 
@@ -20,7 +21,11 @@ async def laurel(progress: Progress, *arguments: str) -> tuple[int, Any]:
         str(LAUREL),
         *arguments,
         "--json",
-        env={**clean, "LAUREL_PROGRESS_ADDRESS": progress.target},
+        env={
+            **clean,
+            "LAUREL_PROGRESS_ADDRESS": progress.target,
+            "LAUREL_AUTH_SECRET": AUTH_SECRET,
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

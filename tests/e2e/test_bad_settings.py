@@ -19,6 +19,9 @@ MOST_SECONDS = 3.0
         ("LAUREL_CORS_ORIGINS", "app.example.com"),
         # Both services'.
         ("LAUREL_TOKEN_SECRET", "secret, and too short"),
+        ("LAUREL_AUTH_SECRET", "secret"),
+        ("LAUREL_AUTH_JWKS", "http://id.example/secret"),
+        ("LAUREL_AUTH_JWKS", "https://user:secret@id.example/keys"),
         # ProgressService's.
         ("LAUREL_POSTGRES_URL", "mysql://laurel:secret@localhost/laurel"),
         ("LAUREL_POSTGRES_URL", "postgresql://laurel:secret@localhost:port/laurel"),

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from shared.channels import open_channel
 from shared.embedded.leftover import still_alive
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
+from tests.access import open_channel
 from tests.e2e.running_stack import REPOSITORY, RunningStack, until
 
 README = REPOSITORY / "README.md"
@@ -26,15 +26,24 @@ DEFAULT_PORTS = {"50051": "PROGRESS_PORT", "50052": "LEADERBOARD_PORT", "8080": 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[RunningStack]:
-    with RunningStack(options=("--demo",), settings={"LAUREL_DRAIN_SECONDS": "60"}) as running:
+    # With a secret that it makes itself, as everyone has it who has set nothing.
+    settings = {"LAUREL_DRAIN_SECONDS": "60", "LAUREL_AUTH_SECRET": ""}
+    with RunningStack(options=("--demo",), settings=settings) as running:
         yield running
+
+
+def authorization(stack: RunningStack) -> str:
+    """A token that this stack accepts, as the command line gets it."""
+    printed = stack.run_client("token", "--role", "service", "--sub", "tests")
+    return f"Bearer {printed.stdout.strip()}"
 
 
 def total_xp(stack: RunningStack) -> int:
     """The sum of the XP of the board's first 50."""
 
     async def call() -> int:
-        async with open_channel(stack.target("LEADERBOARD_PORT")) as channel:
+        target = stack.target("LEADERBOARD_PORT")
+        async with open_channel(target, authorization=authorization(stack)) as channel:
             answer = await LeaderboardServiceStub(channel).GetTop(
                 leaderboard_pb2.GetTopRequest(page_size=50), timeout=10
             )
@@ -48,6 +57,7 @@ def in_a_shell(command: str) -> str:
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=REPOSITORY,
+        env={name: text for name, text in os.environ.items() if not name.startswith("LAUREL_")},
         capture_output=True,
         text=True,
         check=False,
@@ -57,10 +67,16 @@ def in_a_shell(command: str) -> str:
     return done.stdout
 
 
-def call_in_a_shell(command: str) -> tuple[str, dict[str, Any]]:
-    """The method that the command calls, and its answer."""
-    answer: dict[str, Any] = json.loads(in_a_shell(command))
+def call_in_a_shell(prepare: str, command: str) -> tuple[str, dict[str, Any]]:
+    """The method that the command calls, and its answer; `prepare` sets what it needs."""
+    answer: dict[str, Any] = json.loads(in_a_shell(f"{prepare}\n{command}"))
     return command.rpartition("/")[2], answer
+
+
+def token_line(lines: list[str]) -> str:
+    """The line that sets $TOKEN."""
+    (line,) = (line for line in lines if "TOKEN=$(" in line)
+    return line
 
 
 def in_this_stack(text: str, stack: RunningStack) -> str:
@@ -89,8 +105,9 @@ def check_answer(method: str, answer: dict[str, Any]) -> None:
 
 def test_the_printed_buf_calls_answer(stack: RunningStack) -> None:
     until(lambda: total_xp(stack) > 0, 20, "someone is on the board")
-    commands = [line for line in stack.output.splitlines() if "buf curl " in line]
-    answers = [call_in_a_shell(command) for command in commands]
+    lines = stack.output.splitlines()
+    commands = [line for line in lines if "buf curl " in line]
+    answers = [call_in_a_shell(token_line(lines), command) for command in commands]
 
     for method, answer in answers:
         check_answer(method, answer)
@@ -108,15 +125,16 @@ def test_the_printed_grpcurl_calls_name_the_same_methods(stack: RunningStack) ->
     assert [command.rpartition("/")[2] for command in commands] == ["GetTop", "SubmitProgress"]
     if shutil.which("grpcurl") is not None:
         for command in commands:
-            check_answer(*call_in_a_shell(command))
+            check_answer(*call_in_a_shell(token_line(stack.output.splitlines()), command))
 
 
 def test_the_calls_of_the_readme_answer(stack: RunningStack) -> None:
     (block,) = (block for block in code_blocks("sh") if "buf curl" in block)
     text = in_this_stack(block, stack).replace("\\\n", " ")
-    buf = str(Path(sys.executable).parent / "buf")
-    commands = [line for line in text.splitlines() if ".venv/bin/buf" in line]
-    answers = [call_in_a_shell(line.replace(".venv/bin/buf", buf)) for line in commands]
+    lines = text.replace(".venv/bin/", f"{Path(sys.executable).parent}/").splitlines()
+    commands = [line for line in lines if "/buf curl " in line]
+    home = f"export LAUREL_HOME={stack.home}; {token_line(lines)}"
+    answers = [call_in_a_shell(home, line) for line in commands]
 
     assert [method for method, _ in answers] == ["SubmitProgress", "GetTop", "GetTop"]
     for method, answer in answers:
@@ -129,6 +147,7 @@ def test_the_python_example_of_the_readme_runs(stack: RunningStack) -> None:
     done = subprocess.run(
         [sys.executable, "-c", in_this_stack(example, stack) + shown],
         cwd=REPOSITORY,
+        env=stack.environment | {"TOKEN": authorization(stack).removeprefix("Bearer ")},
         capture_output=True,
         text=True,
         check=True,

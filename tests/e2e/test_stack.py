@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from shared.channels import open_channel
 from shared.embedded.leftover import still_alive
 from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
+from tests.access import open_channel
 from tests.e2e.running_stack import RunningStack, is_serving, until
 from tests.listeners import listening_addresses
 

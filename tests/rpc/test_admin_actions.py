@@ -9,6 +9,7 @@ from shared.errors import InvalidInput
 from shared.gen.laurel.progress.v1 import admin_pb2
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
 from shared.gen.laurel.types.v1 import types_pb2
+from tests.access import TESTS
 from tests.imports import attempt, batch
 from tests.progress import Progress, eventually, held, level, refused, waits_for_lock
 
@@ -48,7 +49,7 @@ async def test_each_action_says_who_did_what_and_when(progress: Progress) -> Non
     assert page.next_page_token == ""
     service = "laurel.progress.v1.ProgressAdminService"
     assert [(one.method, one.actor, one.user_id, one.detail) for one in page.actions] == [
-        (f"{service}/ExportUser", "", "ann", ""),
+        (f"{service}/ExportUser", TESTS, "ann", ""),
         (f"{service}/ResetWindow", "admin-1", "", "xp//year/2011"),
     ]
     assert page.actions[0].create_time.seconds >= page.actions[1].create_time.seconds > 0

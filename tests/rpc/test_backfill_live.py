@@ -13,6 +13,7 @@ from progress_service.credit_log import CreditLog
 from shared.errors import ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
+from shared.identity import NOBODY
 from tests.audit import (
     DAMAGE,
     UPDATES,
@@ -92,7 +93,7 @@ async def test_users_whom_others_hold_without_end_are_left(progress: Progress) -
 
     async with held(progress, "ann"):
         with pytest.raises(Unavailable) as caught:
-            await impatient.run(BackfillRequest(False, False, ""), write)
+            await impatient.run(BackfillRequest(False, False, NOBODY), write)
     assert (caught.value.reason, caught.value.metadata) == (
         "USERS_BUSY",
         {"user_id": "ann", "users": "1"},

@@ -95,7 +95,7 @@ async def test_a_definition_that_cannot_be_is_refused_with_every_field_named(
             [level("", xp_reward=-1, max_marks=-1)],
             [f"{at}.level_id", f"{at}.xp_reward", f"{at}.max_marks"],
         ),
-        ([level(f"l{n}") for n in range(5_001)], ["course.sections"]),
+        ([level(f"l{n}") for n in range(5_001)], ["course.sections[0].levels"]),
     ):
         async with refused(InvalidInput, "INVALID_FIELD") as errors:
             await progress.put_course("c", *levels, mode=PREREQUISITES)

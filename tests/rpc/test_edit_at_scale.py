@@ -16,7 +16,6 @@ import asyncpg
 import pytest
 from grpc import StatusCode, aio
 
-from shared.channels import open_channel
 from shared.gen.laurel.progress.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -25,6 +24,7 @@ from shared.gen.laurel.progress.v1 import (
     progress_pb2_grpc,
 )
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
+from tests.access import open_channel
 from tests.courses import counts, course_of, edit_counts, ratio, told, touched
 from tests.imports import attempt, batch
 from tests.ports import free_port

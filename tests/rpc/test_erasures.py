@@ -8,6 +8,7 @@ from shared.gen.laurel.progress.v1 import admin_pb2
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
+from tests.access import TESTS, acting
 from tests.erasure_traces import traces
 from tests.history_fold import check, fold, watched
 from tests.progress import Progress, award, level, refused
@@ -35,6 +36,8 @@ async def put_person(progress: Progress) -> None:
     own = award("person-7", 4, request_id="person-7-d")
     for request in (by_the_person, own):
         await progress.progress.AwardXp(request, metadata=(("x-laurel-actor", "person-7"),))
+    by_hand = award("other", 1, source="admin", reference="by-hand", request_id="of-other-2")
+    await progress.progress.AwardXp(by_hand, **acting("tutor", "service", "person-7"))
     await progress.revoke(entry.entry_id, reason="person-7 is sorry", request_id="person-7-e")
     days = [admin_pb2.ActiveDay(user_id="person-7", date="2026-01-01")]
     async for _ in progress.admin.ImportProgress(
@@ -56,8 +59,8 @@ async def test_nothing_of_the_person_is_left_but_that_there_was_an_erasure(
         "admin_actions": 1,
     }
     # What others are, and what was done for them, stays.
-    (entry,) = await progress.entries("other")
-    assert (entry.amount, entry.reference, entry.actor) == (4, "kept", "")
+    left = [(one.amount, one.reference, one.actor) for one in await progress.entries("other")]
+    assert left == [(1, "by-hand", "tutor"), (4, "kept", "")]
     page = await progress.admin.ListAdminActions(
         admin_pb2.ListAdminActionsRequest(user_id="person-7")
     )
@@ -220,7 +223,8 @@ async def test_no_list_gives_the_pseudonym_away(progress: Progress) -> None:
     # No act is lost: only whom it concerned.
     page = await progress.admin.ListAdminActions(admin_pb2.ListAdminActionsRequest())
     assert len(page.actions) == acts + 1
-    assert {one.actor for one in page.actions} == {""}
+    assert {one.actor for one in page.actions} == {"", TESTS, "tutor"}
+    assert {one.caller for one in page.actions} == {"", TESTS}
 
 
 async def test_no_time_of_the_erasure_is_kept_with_the_pseudonym(progress: Progress) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from shared.errors import InvalidInput, NotFound, ResourceExhausted
 from shared.gen.laurel.progress.v1 import admin_pb2
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
+from tests.access import TESTS, acting
 from tests.progress import Progress, award, eventually, level, refused
 
 NAMES = [
@@ -23,6 +24,7 @@ NAMES = [
     "level_rewards",
     "award_references",
     "requests",
+    "velocity",
     "history",
     "admin_actions",
 ]
@@ -108,7 +110,7 @@ async def test_that_it_was_exported_is_on_record_and_in_the_export(progress: Pro
     found = await export_by_name(progress, "ann")
     (action,) = found["admin_actions"]
     method = "laurel.progress.v1.ProgressAdminService/ExportUser"
-    assert (action["method"], action["actor"]) == (method, "officer")
+    assert (action["method"], action["actor"], action["caller"]) == (method, "officer", TESTS)
     page = await progress.admin.ListAdminActions(admin_pb2.ListAdminActionsRequest())
     assert [(one.method, one.actor, one.user_id) for one in page.actions] == [
         (method, "officer", "ann")
@@ -133,10 +135,15 @@ async def test_what_the_user_did_to_others_is_in_the_export(progress: Progress) 
         for one in found["admin_actions"]
     ]
     assert acts == [("AwardXp", "ann", "bob"), ("ExportUser", "officer", "ann")]
+    # What she called in another's name is hers too.
+    request = award("bob", 1, source="admin")
+    await progress.progress.AwardXp(request, **acting("dean", "service", "ann"))
+    found = await export_by_name(progress, "ann")
+    assert ("dean", "ann") in {(one["actor"], one["caller"]) for one in found["admin_actions"]}
     # Of what others did to bob, his export has the acts; what he did is nothing.
     found = await export_by_name(progress, "bob")
     assert found["ledger_by_actor"] == []
-    assert [one["actor"] for one in found["admin_actions"]] == ["ann", "officer"]
+    assert [one["actor"] for one in found["admin_actions"]] == ["ann", "dean", "officer"]
 
 
 async def test_many_rows_come_a_thousand_to_a_document_and_none_is_an_empty_array(

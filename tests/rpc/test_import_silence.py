@@ -8,6 +8,7 @@ from grpc import aio
 from progress_service.importer import MAX_IMPORTS
 from shared.errors import Unavailable
 from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStub
+from tests.access import dial
 from tests.imports import attempt, batch, counts, import_all, next_answer
 from tests.progress import Progress, award, eventually, held, level, refused
 
@@ -61,7 +62,7 @@ async def test_whoever_takes_no_answers_is_ended_and_the_place_is_free_again(
     importer.silence_s = 0.5
     # Wrong in every field: the errors fill what is on its way soon.
     wrong = batch(*[attempt("a b", "l 1", None, "r" * 200)] * 100)
-    async with aio.insecure_channel(progress.target, options=LITTLE_ON_ITS_WAY) as channel:
+    async with dial(progress.target, LITTLE_ON_ITS_WAY) as channel:
         call = ProgressAdminServiceStub(channel).ImportProgress(iter([wrong] * 1_000))
         assert len((await next_answer(call)).errors) == 100
 

@@ -15,13 +15,13 @@ from grpc import aio
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import TopAsk
 from leaderboard_service.fallback import Fallback
-from shared.channels import open_channel
 from shared.embedded.redis import EmbeddedRedis
 from shared.errors import DeadlineExceeded, Unavailable
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.periods import Window
 from shared.rank_mode import RankMode
+from tests.access import open_channel
 from tests.leaderboard_app import (
     POSTGRESQL,
     REDIS,

@@ -35,17 +35,22 @@ def rules() -> st.SearchStrategy[dict[str, Rule]]:
 
 USER = st.sampled_from(USERS)
 DAY = st.integers(0, DAYS - 1)
-SUBMIT = st.tuples(
-    st.just("submit"), USER, st.sampled_from(LEVELS), st.integers(0, 10), DAY, st.integers(0, 40)
-)
+SUBMIT_ARGUMENTS = (USER, st.sampled_from(LEVELS), st.integers(0, 10), DAY, st.integers(0, 40))
+SUBMIT = st.tuples(st.just("submit"), *SUBMIT_ARGUMENTS)
 AWARD = st.tuples(
     st.just("award"), USER, st.integers(1, 9), DAY, st.integers(0, 3), st.integers(0, 40)
 )
+QUICK = st.tuples(st.just("quick"), *SUBMIT_ARGUMENTS)
 PICK = st.tuples(st.sampled_from(["revoke", "void"]), USER, st.integers(0, 30))
+REVIEW = st.tuples(st.sampled_from(["accept", "accept", "reject"]), USER, st.integers(0, 30))
 EDIT = st.tuples(st.just("edit"), rules())
 ERASE = st.tuples(st.sampled_from(["erase", "erase", "create"]), USER)
 STEPS = st.lists(
-    st.one_of(SUBMIT, SUBMIT, SUBMIT, SUBMIT, AWARD, PICK, PICK, EDIT, st.integers(0, 30)) | ERASE,
+    st.one_of(
+        *(SUBMIT, SUBMIT, SUBMIT, QUICK, REVIEW, AWARD, PICK, PICK, EDIT),
+        st.integers(0, 30),
+    )
+    | ERASE,
     min_size=5,
     max_size=40,
 )

@@ -11,6 +11,7 @@ from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.status import error_from_rpc
+from tests.access import TESTS
 from tests.progress import Progress, level, refused
 
 
@@ -96,7 +97,7 @@ async def test_a_revocation_is_an_administrative_act_with_its_actor_once(
     async with refused(FailedPrecondition, "ENTRY_ALREADY_REVOKED"):
         await progress.revoke(entry.entry_id)
     cancelling, earned = await progress.entries("ann")
-    assert (cancelling.actor, cancelling.reason, earned.actor) == ("tutor:eve", "twice", "")
+    assert (cancelling.actor, cancelling.reason, earned.actor) == ("tutor:eve", "twice", TESTS)
     detail = f"entry {entry.entry_id}, -7 xp: twice"
     assert await progress.acts("ann") == [("RevokeXp", "tutor:eve", detail)]
 

@@ -14,9 +14,9 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shared.channels import open_channel
 from shared.gen.laurel.progress.v1 import catalog_pb2, catalog_pb2_grpc, progress_pb2_grpc
 from shared.gen.laurel.progress.v1.progress_pb2 import RevokeXpRequest
+from tests.access import open_channel
 from tests.ports import free_port
 from tests.progress import award, level, submission
 from tests.service_process import serving, start

@@ -136,8 +136,11 @@ async def test_a_malformed_request_names_its_field(progress: Progress) -> None:
         assert await violations(progress.standings.BatchGetStandings(batch)) == [field]
     day = pb.PeriodFloor(window=types_pb2.WINDOW_DAY, first_period="2026-11-20")
     for floors, field in (
-        ([pb.PeriodFloor(first_period="")], "floors[0].window"),
-        ([pb.PeriodFloor(window=types_pb2.WINDOW_ALL_TIME)], "floors[0].window"),
+        ([pb.PeriodFloor(first_period="2026")], "floors[0].window"),
+        (
+            [pb.PeriodFloor(window=types_pb2.WINDOW_ALL_TIME, first_period="2026")],
+            "floors[0].window",
+        ),
         ([day, day], "floors[1].window"),
         ([day, pb.PeriodFloor(window=types_pb2.WINDOW_YEAR)], "floors[1].first_period"),
     ):

@@ -8,13 +8,13 @@ from structlog.testing import capture_logs
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.question import After, TopAsk
 from leaderboard_service.fallback import Fallback
-from shared.channels import open_channel
 from shared.errors import InvalidInput, Unavailable
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import StandingsServiceStub
 from shared.periods import Window
 from shared.rank_mode import RankMode
 from shared.signed_token import Signer
+from tests.access import open_channel
 from tests.leaderboard_app import dial, running
 from tests.pair import Pair
 from tests.progress import Progress, refused

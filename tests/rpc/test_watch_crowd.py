@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 from grpc import aio
 
-from shared.channels import open_channel
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
+from tests.access import dial, open_channel
 from tests.leaderboard_app import eventually
 from tests.leaderboard_peer import Peer, serve
 from tests.ports import free_port
@@ -125,7 +125,7 @@ async def crowded(redis_url: str) -> AsyncIterator[Crowd]:
             )
         )
         address = f"127.0.0.1:{port}"
-        slow = await stack.enter_async_context(aio.insecure_channel(address, options=LITTLE_AHEAD))
+        slow = await stack.enter_async_context(dial(address, LITTLE_AHEAD))
         channels = [
             await stack.enter_async_context(open_channel(address, own_connection=True))
             for _ in range(CHANNELS)

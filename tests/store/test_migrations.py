@@ -136,6 +136,16 @@ async def test_results_that_were_carried_over_settle_their_levels(
     assert [tuple(row) for row in settled] == [("ann", 1), ("cyd", None)]
 
 
+async def test_acts_of_before_have_no_caller(older: asyncpg.Connection) -> None:
+    await apply(older, "0003_learning", "0004_boards")
+    act = (
+        "INSERT INTO admin_actions (method, actor, user_id, detail) VALUES ('m', 'ann', 'bob', '')"
+    )
+    await older.execute(act)
+    await apply(older, "0005_plausibility")
+    assert await older.fetchval("SELECT caller FROM admin_actions") == ""
+
+
 async def test_what_completed_a_level_has_passed_whatever_the_versions_say(
     older: asyncpg.Connection,
 ) -> None:

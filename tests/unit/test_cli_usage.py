@@ -33,6 +33,7 @@ def test_help_names_every_command() -> None:
         "import",
         "rank",
         "rebuild",
+        "review",
         "status",
         "top",
         "up",
@@ -51,6 +52,7 @@ def test_help_names_every_command() -> None:
         ("rebuild", {"--json"}),
         ("verify-boards", {"--metric", "--course", "--window", "--period", "--repair", "--json"}),
         ("status", {"--watch", "--json"}),
+        ("review", {"--limit", "--after", "--json", "accept", "reject"}),
     ],
 )
 def test_the_help_of_a_command_names_its_options(command: str, options: set[str]) -> None:

@@ -15,6 +15,7 @@ from shared.embedded.logwatch import LogWatch
 from shared.embedded.ports import check_ports
 from shared.embedded.secret_file import kept_secret
 from shared.embedded.settings import EmbeddedSettings
+from tests.ports import free_port
 
 
 def append(log: LogFile, text: str) -> None:
@@ -92,6 +93,23 @@ def test_the_terminal_shows_warnings_and_errors_once(tmp_path: Path) -> None:
         "S: 2026-11-20T09:00:00Z [error    ] broken",
     ]
     assert watch.new_warnings() == []
+
+
+def test_the_terminal_obeys_nothing_that_stands_in_a_log(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "a.log")
+    os.close(log.open())
+    watch = LogWatch("S", log.path)
+    odd = "a\nS: error: forged\x1b[2J\x9b"
+    append(log, json.dumps({"event": "bad", "level": "error", "name": odd, "more": "x" * 9_999}))
+    append(log, "\n2026-11-20T09:00:00Z [info     ] credited name='[error    ] forged'\n")
+    append(log, "2026-11-20T09:00:00Z [warning  ] slow name=\x1b[31m\n")
+
+    first, second = watch.new_warnings()
+
+    assert first.startswith(r"S: error: bad name=a\nS: error: forged\x1b[2J\x9b more=xxx")
+    assert len(first) < 1_100
+    assert second == r"S: 2026-11-20T09:00:00Z [warning  ] slow name=\x1b[31m"
+    assert log.tail(1).endswith(r"\x1b[31m")
 
 
 def test_the_terminal_is_not_flooded(tmp_path: Path) -> None:
@@ -174,8 +192,23 @@ def test_a_taken_port_is_named_by_its_setting() -> None:
 def test_one_port_for_two_settings_is_refused() -> None:
     with pytest.raises(RefusedError, match="LAUREL_GATEWAY_PORT and LAUREL_PROGRESS_PORT"):
         check_ports(EmbeddedSettings(gateway_port=50051, progress_port=50051))
+    with pytest.raises(RefusedError, match="LAUREL_ADMIN_GATEWAY_PORT and LAUREL_GATEWAY_PORT"):
+        check_ports(EmbeddedSettings(admin_gateway_port=8080))
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(RefusedError, match="LAUREL_BIND_HOST"):
-        check_ports(EmbeddedSettings(bind_host="192.0.2.1"))
+        check_ports(EmbeddedSettings(bind_host="192.0.2.1", allow_plaintext_on_network=True))
+
+
+def test_the_address_for_administration_is_checked_too() -> None:
+    settings = EmbeddedSettings(
+        progress_port=free_port(),
+        leaderboard_port=free_port(),
+        gateway_port=free_port(),
+        admin_gateway_host="192.0.2.1",
+        allow_plaintext_on_network=True,
+    )
+
+    with pytest.raises(RefusedError, match="LAUREL_ADMIN_GATEWAY_HOST"):
+        check_ports(settings)

@@ -6,6 +6,7 @@ from pydantic import SecretStr, ValidationError
 from leaderboard_service.settings import LeaderboardSettings
 from progress_service.settings import ProgressSettings
 from shared.settings import CommonSettings
+from tests.access import AUTH_SECRET
 from tests.signing import SECRET
 
 URL = "postgresql://laurel:secret@db.example:5432/laurel"
@@ -17,6 +18,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"LAUREL_{name.upper()}", raising=False)
     monkeypatch.setenv("LAUREL_POSTGRES_URL", URL)
     monkeypatch.setenv("LAUREL_TOKEN_SECRET", SECRET)
+    monkeypatch.setenv("LAUREL_AUTH_SECRET", AUTH_SECRET)
 
 
 def test_unset_settings_have_their_documented_defaults() -> None:
@@ -120,14 +122,14 @@ def test_no_secret_is_in_the_settings_text() -> None:
     settings = ProgressSettings.load()
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert SECRET not in text
-    assert "secret" not in repr(settings).replace("token_secret", "")
+    assert "secret" not in repr(settings).replace("token_secret", "").replace("auth_secret", "")
 
 
 def test_no_secret_is_in_the_error_about_a_setting() -> None:
     secret = SecretStr("secret" * 5)
     with pytest.raises(ValidationError) as caught:
         ProgressSettings(token_secret=secret, postgres_url="mysql://laurel:secret@x/y")
-    assert "secret" not in str(caught.value).replace("token_secret", "")
+    assert "secret" not in str(caught.value).replace("token_secret", "").replace("auth_secret", "")
 
 
 @pytest.mark.parametrize("partitions", [0, 65])

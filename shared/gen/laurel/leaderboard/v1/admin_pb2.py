@@ -22,38 +22,50 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from shared.gen.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from shared.gen.laurel.types.v1 import access_pb2 as laurel_dot_types_dot_v1_dot_access__pb2
 from shared.gen.laurel.types.v1 import types_pb2 as laurel_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/leaderboard/v1/admin.proto\x12\x15laurel.leaderboard.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blaurel/types/v1/types.proto\"\x12\n\x10GetStatusRequest\"\xe7\x05\n\x11GetStatusResponse\x12=\n\x05state\x18\x01 \x01(\x0e\x32..laurel.leaderboard.v1.GetStatusResponse.State\x12*\n\x07\x61pplied\x18\x02 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x15\n\rhead_sequence\x18\x03 \x01(\x03\x12&\n\x03lag\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x62oards\x18\x05 \x01(\x03\x12\x1a\n\x12redis_memory_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12\x61nswers_from_redis\x18\x07 \x01(\x03\x12\x1f\n\x17\x61nswers_from_postgresql\x18\x08 \x01(\x03\x12\x35\n\x11last_rebuild_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_verify_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16last_verify_mismatches\x18\x0b \x01(\x03\x12.\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\t\x12\x12\n\npartitions\x18\x0e \x01(\x05\x12\x1a\n\x12standings_verified\x18\x0f \x01(\x03\x12\x18\n\x10mismatches_found\x18\x10 \x01(\x03\x12\x1a\n\x12standings_repaired\x18\x11 \x01(\x03\"\x8a\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_LIVE\x10\x01\x12\x15\n\x11STATE_CATCHING_UP\x10\x02\x12\x14\n\x10STATE_REBUILDING\x10\x03\x12\x14\n\x10STATE_REDIS_DOWN\x10\x04\x12\x17\n\x13STATE_PROGRESS_DOWN\x10\x05\"\x16\n\x14RebuildBoardsRequest\"\x89\x01\n\x15RebuildBoardsResponse\x12\x17\n\x0fstandings_total\x18\x01 \x01(\x03\x12\x18\n\x10standings_loaded\x18\x02 \x01(\x03\x12+\n\x08position\x18\x03 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"M\n\x13VerifyBoardsRequest\x12&\n\x06\x62oards\x18\x01 \x03(\x0b\x32\x16.laurel.types.v1.Board\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\xd5\x01\n\x14VerifyBoardsResponse\x12\x17\n\x0fstandings_total\x18\x01 \x01(\x03\x12\x19\n\x11standings_checked\x18\x02 \x01(\x03\x12\x38\n\nmismatches\x18\x03 \x03(\x0b\x32$.laurel.leaderboard.v1.BoardMismatch\x12\x10\n\x08repaired\x18\x04 \x01(\x03\x12+\n\x08position\x18\x05 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\"h\n\rBoardMismatch\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x03\x12\r\n\x05\x66ound\x18\x04 \x01(\x03\"\x13\n\x11\x43learCacheRequest\"*\n\x12\x43learCacheResponse\x12\x14\n\x0ckeys_deleted\x18\x01 \x01(\x03\x32\xb5\x03\n\x17LeaderboardAdminService\x12^\n\tGetStatus\x12\'.laurel.leaderboard.v1.GetStatusRequest\x1a(.laurel.leaderboard.v1.GetStatusResponse\x12l\n\rRebuildBoards\x12+.laurel.leaderboard.v1.RebuildBoardsRequest\x1a,.laurel.leaderboard.v1.RebuildBoardsResponse0\x01\x12i\n\x0cVerifyBoards\x12*.laurel.leaderboard.v1.VerifyBoardsRequest\x1a+.laurel.leaderboard.v1.VerifyBoardsResponse0\x01\x12\x61\n\nClearCache\x12(.laurel.leaderboard.v1.ClearCacheRequest\x1a).laurel.leaderboard.v1.ClearCacheResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/leaderboard/v1/admin.proto\x12\x15laurel.leaderboard.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1claurel/types/v1/access.proto\x1a\x1blaurel/types/v1/types.proto\"\x12\n\x10GetStatusRequest\"\xe7\x05\n\x11GetStatusResponse\x12=\n\x05state\x18\x01 \x01(\x0e\x32..laurel.leaderboard.v1.GetStatusResponse.State\x12*\n\x07\x61pplied\x18\x02 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x15\n\rhead_sequence\x18\x03 \x01(\x03\x12&\n\x03lag\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x62oards\x18\x05 \x01(\x03\x12\x1a\n\x12redis_memory_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12\x61nswers_from_redis\x18\x07 \x01(\x03\x12\x1f\n\x17\x61nswers_from_postgresql\x18\x08 \x01(\x03\x12\x35\n\x11last_rebuild_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_verify_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16last_verify_mismatches\x18\x0b \x01(\x03\x12.\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\t\x12\x12\n\npartitions\x18\x0e \x01(\x05\x12\x1a\n\x12standings_verified\x18\x0f \x01(\x03\x12\x18\n\x10mismatches_found\x18\x10 \x01(\x03\x12\x1a\n\x12standings_repaired\x18\x11 \x01(\x03\"\x8a\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_LIVE\x10\x01\x12\x15\n\x11STATE_CATCHING_UP\x10\x02\x12\x14\n\x10STATE_REBUILDING\x10\x03\x12\x14\n\x10STATE_REDIS_DOWN\x10\x04\x12\x17\n\x13STATE_PROGRESS_DOWN\x10\x05\"\x16\n\x14RebuildBoardsRequest\"\x89\x01\n\x15RebuildBoardsResponse\x12\x17\n\x0fstandings_total\x18\x01 \x01(\x03\x12\x18\n\x10standings_loaded\x18\x02 \x01(\x03\x12+\n\x08position\x18\x03 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"X\n\x13VerifyBoardsRequest\x12\x31\n\x06\x62oards\x18\x01 \x03(\x0b\x32\x16.laurel.types.v1.BoardB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\xd5\x01\n\x14VerifyBoardsResponse\x12\x17\n\x0fstandings_total\x18\x01 \x01(\x03\x12\x19\n\x11standings_checked\x18\x02 \x01(\x03\x12\x38\n\nmismatches\x18\x03 \x03(\x0b\x32$.laurel.leaderboard.v1.BoardMismatch\x12\x10\n\x08repaired\x18\x04 \x01(\x03\x12+\n\x08position\x18\x05 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\"h\n\rBoardMismatch\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x03\x12\r\n\x05\x66ound\x18\x04 \x01(\x03\"\x13\n\x11\x43learCacheRequest\"*\n\x12\x43learCacheResponse\x12\x14\n\x0ckeys_deleted\x18\x01 \x01(\x03\x32\xd5\x03\n\x17LeaderboardAdminService\x12\x66\n\tGetStatus\x12\'.laurel.leaderboard.v1.GetStatusRequest\x1a(.laurel.leaderboard.v1.GetStatusResponse\"\x06\xca\xf3\x18\x02\x08\x03\x12t\n\rRebuildBoards\x12+.laurel.leaderboard.v1.RebuildBoardsRequest\x1a,.laurel.leaderboard.v1.RebuildBoardsResponse\"\x06\xca\xf3\x18\x02\x08\x03\x30\x01\x12q\n\x0cVerifyBoards\x12*.laurel.leaderboard.v1.VerifyBoardsRequest\x1a+.laurel.leaderboard.v1.VerifyBoardsResponse\"\x06\xca\xf3\x18\x02\x08\x03\x30\x01\x12i\n\nClearCache\x12(.laurel.leaderboard.v1.ClearCacheRequest\x1a).laurel.leaderboard.v1.ClearCacheResponse\"\x06\xca\xf3\x18\x02\x08\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'laurel.leaderboard.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSTATUSREQUEST']._serialized_start=154
-  _globals['_GETSTATUSREQUEST']._serialized_end=172
-  _globals['_GETSTATUSRESPONSE']._serialized_start=175
-  _globals['_GETSTATUSRESPONSE']._serialized_end=918
-  _globals['_GETSTATUSRESPONSE_STATE']._serialized_start=780
-  _globals['_GETSTATUSRESPONSE_STATE']._serialized_end=918
-  _globals['_REBUILDBOARDSREQUEST']._serialized_start=920
-  _globals['_REBUILDBOARDSREQUEST']._serialized_end=942
-  _globals['_REBUILDBOARDSRESPONSE']._serialized_start=945
-  _globals['_REBUILDBOARDSRESPONSE']._serialized_end=1082
-  _globals['_VERIFYBOARDSREQUEST']._serialized_start=1084
-  _globals['_VERIFYBOARDSREQUEST']._serialized_end=1161
-  _globals['_VERIFYBOARDSRESPONSE']._serialized_start=1164
-  _globals['_VERIFYBOARDSRESPONSE']._serialized_end=1377
-  _globals['_BOARDMISMATCH']._serialized_start=1379
-  _globals['_BOARDMISMATCH']._serialized_end=1483
-  _globals['_CLEARCACHEREQUEST']._serialized_start=1485
-  _globals['_CLEARCACHEREQUEST']._serialized_end=1504
-  _globals['_CLEARCACHERESPONSE']._serialized_start=1506
-  _globals['_CLEARCACHERESPONSE']._serialized_end=1548
-  _globals['_LEADERBOARDADMINSERVICE']._serialized_start=1551
-  _globals['_LEADERBOARDADMINSERVICE']._serialized_end=1988
+  _globals['_VERIFYBOARDSREQUEST'].fields_by_name['boards']._loaded_options = None
+  _globals['_VERIFYBOARDSREQUEST'].fields_by_name['boards']._serialized_options = b'\272H\006\222\001\003\020\364\003'
+  _globals['_LEADERBOARDADMINSERVICE'].methods_by_name['GetStatus']._loaded_options = None
+  _globals['_LEADERBOARDADMINSERVICE'].methods_by_name['GetStatus']._serialized_options = b'\312\363\030\002\010\003'
+  _globals['_LEADERBOARDADMINSERVICE'].methods_by_name['RebuildBoards']._loaded_options = None
+  _globals['_LEADERBOARDADMINSERVICE'].methods_by_name['RebuildBoards']._serialized_options = b'\312\363\030\002\010\003'
+  _globals['_LEADERBOARDADMINSERVICE'].methods_by_name['VerifyBoards']._loaded_options = None
+  _globals['_LEADERBOARDADMINSERVICE'].methods_by_name['VerifyBoards']._serialized_options = b'\312\363\030\002\010\003'
+  _globals['_LEADERBOARDADMINSERVICE'].methods_by_name['ClearCache']._loaded_options = None
+  _globals['_LEADERBOARDADMINSERVICE'].methods_by_name['ClearCache']._serialized_options = b'\312\363\030\002\010\003'
+  _globals['_GETSTATUSREQUEST']._serialized_start=213
+  _globals['_GETSTATUSREQUEST']._serialized_end=231
+  _globals['_GETSTATUSRESPONSE']._serialized_start=234
+  _globals['_GETSTATUSRESPONSE']._serialized_end=977
+  _globals['_GETSTATUSRESPONSE_STATE']._serialized_start=839
+  _globals['_GETSTATUSRESPONSE_STATE']._serialized_end=977
+  _globals['_REBUILDBOARDSREQUEST']._serialized_start=979
+  _globals['_REBUILDBOARDSREQUEST']._serialized_end=1001
+  _globals['_REBUILDBOARDSRESPONSE']._serialized_start=1004
+  _globals['_REBUILDBOARDSRESPONSE']._serialized_end=1141
+  _globals['_VERIFYBOARDSREQUEST']._serialized_start=1143
+  _globals['_VERIFYBOARDSREQUEST']._serialized_end=1231
+  _globals['_VERIFYBOARDSRESPONSE']._serialized_start=1234
+  _globals['_VERIFYBOARDSRESPONSE']._serialized_end=1447
+  _globals['_BOARDMISMATCH']._serialized_start=1449
+  _globals['_BOARDMISMATCH']._serialized_end=1553
+  _globals['_CLEARCACHEREQUEST']._serialized_start=1555
+  _globals['_CLEARCACHEREQUEST']._serialized_end=1574
+  _globals['_CLEARCACHERESPONSE']._serialized_start=1576
+  _globals['_CLEARCACHERESPONSE']._serialized_end=1618
+  _globals['_LEADERBOARDADMINSERVICE']._serialized_start=1621
+  _globals['_LEADERBOARDADMINSERVICE']._serialized_end=2090
 # @@protoc_insertion_point(module_scope)

@@ -22,47 +22,98 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from shared.gen.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from shared.gen.laurel.types.v1 import access_pb2 as laurel_dot_types_dot_v1_dot_access__pb2
 from shared.gen.laurel.types.v1 import types_pb2 as laurel_dot_types_dot_v1_dot_types__pb2
+from shared.gen.laurel.types.v1 import violation_pb2 as laurel_dot_types_dot_v1_dot_violation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'laurel/leaderboard/v1/leaderboard.proto\x12\x15laurel.leaderboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blaurel/types/v1/types.proto\"t\n\x05\x45ntry\x12\x0c\n\x04rank\x18\x01 \x01(\x03\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\navatar_url\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x03\x12\x13\n\x0b\x61lso_scores\x18\x06 \x03(\x03\"\xbd\x02\n\nBoardState\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x33\n\x0fperiod_end_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btotal_users\x18\x03 \x01(\x03\x12-\n\x06source\x18\x04 \x01(\x0e\x32\x1d.laurel.leaderboard.v1.Source\x12+\n\x08position\x18\x05 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63onfirmed_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe6\x01\n\rGetTopRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12,\n\trank_mode\x18\x04 \x01(\x0e\x32\x19.laurel.types.v1.RankMode\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x06 \x01(\t\x12-\n\x0c\x61lso_windows\x18\x07 \x03(\x0e\x32\x17.laurel.types.v1.Window\"\xbc\x01\n\x0eGetTopResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\nuser_entry\x18\x03 \x01(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x30\n\x05state\x18\x04 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\"\x91\x01\n\x0eGetRankRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\trank_mode\x18\x03 \x01(\x0e\x32\x19.laurel.types.v1.RankMode\x12\x19\n\x11\x63onsistency_token\x18\x04 \x01(\t\"\xa0\x01\n\x0fGetRankResponse\x12+\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x12\n\npercentile\x18\x02 \x01(\x01\x12\x1a\n\x12score_to_next_rank\x18\x03 \x01(\x03\x12\x30\n\x05state\x18\x04 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\"\xa2\x01\n\x10GetAroundRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12,\n\trank_mode\x18\x04 \x01(\x0e\x32\x19.laurel.types.v1.RankMode\x12\x19\n\x11\x63onsistency_token\x18\x05 \x01(\t\"t\n\x11GetAroundResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x30\n\x05state\x18\x02 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\"\x98\x01\n\x14\x42\x61tchGetRanksRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x10\n\x08user_ids\x18\x02 \x03(\t\x12,\n\trank_mode\x18\x03 \x01(\x0e\x32\x19.laurel.types.v1.RankMode\x12\x19\n\x11\x63onsistency_token\x18\x04 \x01(\t\"\x93\x01\n\x15\x42\x61tchGetRanksResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x19\n\x11unranked_user_ids\x18\x02 \x03(\t\x12\x30\n\x05state\x18\x03 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\"G\n\x0fWatchTopRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"\x87\x01\n\x10WatchTopResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x30\n\x05state\x18\x02 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\x12\x12\n\nkeep_alive\x18\x03 \x01(\x08\"J\n\x10WatchRankRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\x9d\x01\n\x11WatchRankResponse\x12+\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x15\n\rprevious_rank\x18\x02 \x01(\x03\x12\x30\n\x05state\x18\x03 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\x12\x12\n\nkeep_alive\x18\x04 \x01(\x08*I\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSOURCE_REDIS\x10\x01\x12\x15\n\x11SOURCE_POSTGRESQL\x10\x02\x32\xd2\x04\n\x12LeaderboardService\x12U\n\x06GetTop\x12$.laurel.leaderboard.v1.GetTopRequest\x1a%.laurel.leaderboard.v1.GetTopResponse\x12X\n\x07GetRank\x12%.laurel.leaderboard.v1.GetRankRequest\x1a&.laurel.leaderboard.v1.GetRankResponse\x12^\n\tGetAround\x12\'.laurel.leaderboard.v1.GetAroundRequest\x1a(.laurel.leaderboard.v1.GetAroundResponse\x12j\n\rBatchGetRanks\x12+.laurel.leaderboard.v1.BatchGetRanksRequest\x1a,.laurel.leaderboard.v1.BatchGetRanksResponse\x12]\n\x08WatchTop\x12&.laurel.leaderboard.v1.WatchTopRequest\x1a\'.laurel.leaderboard.v1.WatchTopResponse0\x01\x12`\n\tWatchRank\x12\'.laurel.leaderboard.v1.WatchRankRequest\x1a(.laurel.leaderboard.v1.WatchRankResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'laurel/leaderboard/v1/leaderboard.proto\x12\x15laurel.leaderboard.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1claurel/types/v1/access.proto\x1a\x1blaurel/types/v1/types.proto\x1a\x1flaurel/types/v1/violation.proto\"t\n\x05\x45ntry\x12\x0c\n\x04rank\x18\x01 \x01(\x03\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\navatar_url\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x03\x12\x13\n\x0b\x61lso_scores\x18\x06 \x03(\x03\"\xbd\x02\n\nBoardState\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x33\n\x0fperiod_end_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btotal_users\x18\x03 \x01(\x03\x12-\n\x06source\x18\x04 \x01(\x0e\x32\x1d.laurel.leaderboard.v1.Source\x12+\n\x08position\x18\x05 \x01(\x0b\x32\x19.laurel.types.v1.Position\x12.\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63onfirmed_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x95\x03\n\rGetTopRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x44\n\npage_token\x18\x03 \x01(\tB0\xbaH\x17r\x15\x18\x80\x10\x32\x10^[A-Za-z0-9_-]*$\xd2\xf3\x18\x12INVALID_PAGE_TOKEN\x12\x36\n\trank_mode\x18\x04 \x01(\x0e\x32\x19.laurel.types.v1.RankModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x07user_id\x18\x05 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\x12R\n\x11\x63onsistency_token\x18\x06 \x01(\tB7\xbaH\x17r\x15\x18\x80\x10\x32\x10^[A-Za-z0-9_-]*$\xd2\xf3\x18\x19INVALID_CONSISTENCY_TOKEN\x12>\n\x0c\x61lso_windows\x18\x07 \x03(\x0e\x32\x17.laurel.types.v1.WindowB\x0f\xbaH\x0c\x92\x01\t\x10\x05\"\x05\x82\x01\x02\x10\x01\"\xbc\x01\n\x0eGetTopResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\nuser_entry\x18\x03 \x01(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x30\n\x05state\x18\x04 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\"\xf4\x01\n\x0eGetRankRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12/\n\x07user_id\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{1,64}$\x12\x36\n\trank_mode\x18\x03 \x01(\x0e\x32\x19.laurel.types.v1.RankModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12R\n\x11\x63onsistency_token\x18\x04 \x01(\tB7\xbaH\x17r\x15\x18\x80\x10\x32\x10^[A-Za-z0-9_-]*$\xd2\xf3\x18\x19INVALID_CONSISTENCY_TOKEN\"\xa0\x01\n\x0fGetRankResponse\x12+\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x12\n\npercentile\x18\x02 \x01(\x01\x12\x1a\n\x12score_to_next_rank\x18\x03 \x01(\x03\x12\x30\n\x05state\x18\x04 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\"\x8e\x02\n\x10GetAroundRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12/\n\x07user_id\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{1,64}$\x12\x16\n\x05\x63ount\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x36\n\trank_mode\x18\x04 \x01(\x0e\x32\x19.laurel.types.v1.RankModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12R\n\x11\x63onsistency_token\x18\x05 \x01(\tB7\xbaH\x17r\x15\x18\x80\x10\x32\x10^[A-Za-z0-9_-]*$\xd2\xf3\x18\x19INVALID_CONSISTENCY_TOKEN\"t\n\x11GetAroundResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x30\n\x05state\x18\x02 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\"\x83\x02\n\x14\x42\x61tchGetRanksRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x38\n\x08user_ids\x18\x02 \x03(\tB&\xbaH#\x92\x01 \x10\xf4\x03\"\x1br\x19\x32\x17^[A-Za-z0-9._:-]{1,64}$\x12\x36\n\trank_mode\x18\x03 \x01(\x0e\x32\x19.laurel.types.v1.RankModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12R\n\x11\x63onsistency_token\x18\x04 \x01(\tB7\xbaH\x17r\x15\x18\x80\x10\x32\x10^[A-Za-z0-9_-]*$\xd2\xf3\x18\x19INVALID_CONSISTENCY_TOKEN\"\x93\x01\n\x15\x42\x61tchGetRanksResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x19\n\x11unranked_user_ids\x18\x02 \x03(\t\x12\x30\n\x05state\x18\x03 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\"P\n\x0fWatchTopRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12\x16\n\x05\x63ount\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"\x87\x01\n\x10WatchTopResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x30\n\x05state\x18\x02 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\x12\x12\n\nkeep_alive\x18\x03 \x01(\x08\"j\n\x10WatchRankRequest\x12%\n\x05\x62oard\x18\x01 \x01(\x0b\x32\x16.laurel.types.v1.Board\x12/\n\x07user_id\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{1,64}$\"\x9d\x01\n\x11WatchRankResponse\x12+\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1c.laurel.leaderboard.v1.Entry\x12\x15\n\rprevious_rank\x18\x02 \x01(\x03\x12\x30\n\x05state\x18\x03 \x01(\x0b\x32!.laurel.leaderboard.v1.BoardState\x12\x12\n\nkeep_alive\x18\x04 \x01(\x08*I\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSOURCE_REDIS\x10\x01\x12\x15\n\x11SOURCE_POSTGRESQL\x10\x02\x32\xa9\x05\n\x12LeaderboardService\x12_\n\x06GetTop\x12$.laurel.leaderboard.v1.GetTopRequest\x1a%.laurel.leaderboard.v1.GetTopResponse\"\x08\xca\xf3\x18\x04\x08\x01(\x01\x12k\n\x07GetRank\x12%.laurel.leaderboard.v1.GetRankRequest\x1a&.laurel.leaderboard.v1.GetRankResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x07user_id(\x01\x12q\n\tGetAround\x12\'.laurel.leaderboard.v1.GetAroundRequest\x1a(.laurel.leaderboard.v1.GetAroundResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x07user_id(\x01\x12t\n\rBatchGetRanks\x12+.laurel.leaderboard.v1.BatchGetRanksRequest\x1a,.laurel.leaderboard.v1.BatchGetRanksResponse\"\x08\xca\xf3\x18\x04\x08\x01(\x01\x12g\n\x08WatchTop\x12&.laurel.leaderboard.v1.WatchTopRequest\x1a\'.laurel.leaderboard.v1.WatchTopResponse\"\x08\xca\xf3\x18\x04\x08\x01(\x01\x30\x01\x12s\n\tWatchRank\x12\'.laurel.leaderboard.v1.WatchRankRequest\x1a(.laurel.leaderboard.v1.WatchRankResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x07user_id(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'laurel.leaderboard.v1.leaderboard_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SOURCE']._serialized_start=2336
-  _globals['_SOURCE']._serialized_end=2409
-  _globals['_ENTRY']._serialized_start=128
-  _globals['_ENTRY']._serialized_end=244
-  _globals['_BOARDSTATE']._serialized_start=247
-  _globals['_BOARDSTATE']._serialized_end=564
-  _globals['_GETTOPREQUEST']._serialized_start=567
-  _globals['_GETTOPREQUEST']._serialized_end=797
-  _globals['_GETTOPRESPONSE']._serialized_start=800
-  _globals['_GETTOPRESPONSE']._serialized_end=988
-  _globals['_GETRANKREQUEST']._serialized_start=991
-  _globals['_GETRANKREQUEST']._serialized_end=1136
-  _globals['_GETRANKRESPONSE']._serialized_start=1139
-  _globals['_GETRANKRESPONSE']._serialized_end=1299
-  _globals['_GETAROUNDREQUEST']._serialized_start=1302
-  _globals['_GETAROUNDREQUEST']._serialized_end=1464
-  _globals['_GETAROUNDRESPONSE']._serialized_start=1466
-  _globals['_GETAROUNDRESPONSE']._serialized_end=1582
-  _globals['_BATCHGETRANKSREQUEST']._serialized_start=1585
-  _globals['_BATCHGETRANKSREQUEST']._serialized_end=1737
-  _globals['_BATCHGETRANKSRESPONSE']._serialized_start=1740
-  _globals['_BATCHGETRANKSRESPONSE']._serialized_end=1887
-  _globals['_WATCHTOPREQUEST']._serialized_start=1889
-  _globals['_WATCHTOPREQUEST']._serialized_end=1960
-  _globals['_WATCHTOPRESPONSE']._serialized_start=1963
-  _globals['_WATCHTOPRESPONSE']._serialized_end=2098
-  _globals['_WATCHRANKREQUEST']._serialized_start=2100
-  _globals['_WATCHRANKREQUEST']._serialized_end=2174
-  _globals['_WATCHRANKRESPONSE']._serialized_start=2177
-  _globals['_WATCHRANKRESPONSE']._serialized_end=2334
-  _globals['_LEADERBOARDSERVICE']._serialized_start=2412
-  _globals['_LEADERBOARDSERVICE']._serialized_end=3006
+  _globals['_GETTOPREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_GETTOPREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_GETTOPREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_GETTOPREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\027r\025\030\200\0202\020^[A-Za-z0-9_-]*$\322\363\030\022INVALID_PAGE_TOKEN'
+  _globals['_GETTOPREQUEST'].fields_by_name['rank_mode']._loaded_options = None
+  _globals['_GETTOPREQUEST'].fields_by_name['rank_mode']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GETTOPREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_GETTOPREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\033r\0312\027^[A-Za-z0-9._:-]{0,64}$'
+  _globals['_GETTOPREQUEST'].fields_by_name['consistency_token']._loaded_options = None
+  _globals['_GETTOPREQUEST'].fields_by_name['consistency_token']._serialized_options = b'\272H\027r\025\030\200\0202\020^[A-Za-z0-9_-]*$\322\363\030\031INVALID_CONSISTENCY_TOKEN'
+  _globals['_GETTOPREQUEST'].fields_by_name['also_windows']._loaded_options = None
+  _globals['_GETTOPREQUEST'].fields_by_name['also_windows']._serialized_options = b'\272H\014\222\001\t\020\005\"\005\202\001\002\020\001'
+  _globals['_GETRANKREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_GETRANKREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\033r\0312\027^[A-Za-z0-9._:-]{1,64}$'
+  _globals['_GETRANKREQUEST'].fields_by_name['rank_mode']._loaded_options = None
+  _globals['_GETRANKREQUEST'].fields_by_name['rank_mode']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GETRANKREQUEST'].fields_by_name['consistency_token']._loaded_options = None
+  _globals['_GETRANKREQUEST'].fields_by_name['consistency_token']._serialized_options = b'\272H\027r\025\030\200\0202\020^[A-Za-z0-9_-]*$\322\363\030\031INVALID_CONSISTENCY_TOKEN'
+  _globals['_GETAROUNDREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_GETAROUNDREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\033r\0312\027^[A-Za-z0-9._:-]{1,64}$'
+  _globals['_GETAROUNDREQUEST'].fields_by_name['count']._loaded_options = None
+  _globals['_GETAROUNDREQUEST'].fields_by_name['count']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_GETAROUNDREQUEST'].fields_by_name['rank_mode']._loaded_options = None
+  _globals['_GETAROUNDREQUEST'].fields_by_name['rank_mode']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GETAROUNDREQUEST'].fields_by_name['consistency_token']._loaded_options = None
+  _globals['_GETAROUNDREQUEST'].fields_by_name['consistency_token']._serialized_options = b'\272H\027r\025\030\200\0202\020^[A-Za-z0-9_-]*$\322\363\030\031INVALID_CONSISTENCY_TOKEN'
+  _globals['_BATCHGETRANKSREQUEST'].fields_by_name['user_ids']._loaded_options = None
+  _globals['_BATCHGETRANKSREQUEST'].fields_by_name['user_ids']._serialized_options = b'\272H#\222\001 \020\364\003\"\033r\0312\027^[A-Za-z0-9._:-]{1,64}$'
+  _globals['_BATCHGETRANKSREQUEST'].fields_by_name['rank_mode']._loaded_options = None
+  _globals['_BATCHGETRANKSREQUEST'].fields_by_name['rank_mode']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_BATCHGETRANKSREQUEST'].fields_by_name['consistency_token']._loaded_options = None
+  _globals['_BATCHGETRANKSREQUEST'].fields_by_name['consistency_token']._serialized_options = b'\272H\027r\025\030\200\0202\020^[A-Za-z0-9_-]*$\322\363\030\031INVALID_CONSISTENCY_TOKEN'
+  _globals['_WATCHTOPREQUEST'].fields_by_name['count']._loaded_options = None
+  _globals['_WATCHTOPREQUEST'].fields_by_name['count']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_WATCHRANKREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_WATCHRANKREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\033r\0312\027^[A-Za-z0-9._:-]{1,64}$'
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['GetTop']._loaded_options = None
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['GetTop']._serialized_options = b'\312\363\030\004\010\001(\001'
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['GetRank']._loaded_options = None
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['GetRank']._serialized_options = b'\312\363\030\r\010\001\022\007user_id(\001'
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['GetAround']._loaded_options = None
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['GetAround']._serialized_options = b'\312\363\030\r\010\001\022\007user_id(\001'
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['BatchGetRanks']._loaded_options = None
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['BatchGetRanks']._serialized_options = b'\312\363\030\004\010\001(\001'
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['WatchTop']._loaded_options = None
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['WatchTop']._serialized_options = b'\312\363\030\004\010\001(\001'
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['WatchRank']._loaded_options = None
+  _globals['_LEADERBOARDSERVICE'].methods_by_name['WatchRank']._serialized_options = b'\312\363\030\r\010\001\022\007user_id(\001'
+  _globals['_SOURCE']._serialized_start=2958
+  _globals['_SOURCE']._serialized_end=3031
+  _globals['_ENTRY']._serialized_start=220
+  _globals['_ENTRY']._serialized_end=336
+  _globals['_BOARDSTATE']._serialized_start=339
+  _globals['_BOARDSTATE']._serialized_end=656
+  _globals['_GETTOPREQUEST']._serialized_start=659
+  _globals['_GETTOPREQUEST']._serialized_end=1064
+  _globals['_GETTOPRESPONSE']._serialized_start=1067
+  _globals['_GETTOPRESPONSE']._serialized_end=1255
+  _globals['_GETRANKREQUEST']._serialized_start=1258
+  _globals['_GETRANKREQUEST']._serialized_end=1502
+  _globals['_GETRANKRESPONSE']._serialized_start=1505
+  _globals['_GETRANKRESPONSE']._serialized_end=1665
+  _globals['_GETAROUNDREQUEST']._serialized_start=1668
+  _globals['_GETAROUNDREQUEST']._serialized_end=1938
+  _globals['_GETAROUNDRESPONSE']._serialized_start=1940
+  _globals['_GETAROUNDRESPONSE']._serialized_end=2056
+  _globals['_BATCHGETRANKSREQUEST']._serialized_start=2059
+  _globals['_BATCHGETRANKSREQUEST']._serialized_end=2318
+  _globals['_BATCHGETRANKSRESPONSE']._serialized_start=2321
+  _globals['_BATCHGETRANKSRESPONSE']._serialized_end=2468
+  _globals['_WATCHTOPREQUEST']._serialized_start=2470
+  _globals['_WATCHTOPREQUEST']._serialized_end=2550
+  _globals['_WATCHTOPRESPONSE']._serialized_start=2553
+  _globals['_WATCHTOPRESPONSE']._serialized_end=2688
+  _globals['_WATCHRANKREQUEST']._serialized_start=2690
+  _globals['_WATCHRANKREQUEST']._serialized_end=2796
+  _globals['_WATCHRANKRESPONSE']._serialized_start=2799
+  _globals['_WATCHRANKRESPONSE']._serialized_end=2956
+  _globals['_LEADERBOARDSERVICE']._serialized_start=3034
+  _globals['_LEADERBOARDSERVICE']._serialized_end=3715
 # @@protoc_insertion_point(module_scope)

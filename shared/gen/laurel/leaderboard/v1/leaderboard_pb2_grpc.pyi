@@ -21,10 +21,24 @@ class LeaderboardServiceStub:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. UNAVAILABLE: neither Redis nor PostgreSQL can answer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). UNAVAILABLE: neither Redis nor PostgreSQL can answer.
     RESOURCE_EXHAUSTED: too many answers are being read from PostgreSQL, or too many
-    watches are open; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
-    option that this server does not offer.
+    watches are open; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a
+    method or an option that this server does not offer.
+
+    UNAUTHENTICATED: no token (TOKEN_MISSING), one that is not valid (TOKEN_INVALID),
+    not yet (TOKEN_NOT_YET_VALID) or not any more (TOKEN_EXPIRED, which also ends a
+    stream), or whose sub is not a user id (TOKEN_SUBJECT_INVALID).
+    PERMISSION_DENIED: the method or a field takes a higher role (ROLE_REQUIRED), a
+    user names someone else (NOT_YOUR_OWN), or the gateway's public listener does not
+    pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
+    tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
+    is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
+    (REQUEST_TOO_LARGE).
+    A user may leave the user_id empty that says whom a call is about: it means the
+    caller; in GetTop it means no one.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -62,10 +76,24 @@ class LeaderboardServiceServicer:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. UNAVAILABLE: neither Redis nor PostgreSQL can answer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). UNAVAILABLE: neither Redis nor PostgreSQL can answer.
     RESOURCE_EXHAUSTED: too many answers are being read from PostgreSQL, or too many
-    watches are open; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
-    option that this server does not offer.
+    watches are open; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a
+    method or an option that this server does not offer.
+
+    UNAUTHENTICATED: no token (TOKEN_MISSING), one that is not valid (TOKEN_INVALID),
+    not yet (TOKEN_NOT_YET_VALID) or not any more (TOKEN_EXPIRED, which also ends a
+    stream), or whose sub is not a user id (TOKEN_SUBJECT_INVALID).
+    PERMISSION_DENIED: the method or a field takes a higher role (ROLE_REQUIRED), a
+    user names someone else (NOT_YOUR_OWN), or the gateway's public listener does not
+    pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
+    tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
+    is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
+    (REQUEST_TOO_LARGE).
+    A user may leave the user_id empty that says whom a call is about: it means the
+    caller; in GetTop it means no one.
     """
 
     def GetTop(

@@ -695,10 +695,11 @@ class ExportUserResponse(_message.Message):
     document_name: _builtins.str
     """What it holds: "profile", "totals", "standings", "course_progress",
     "level_progress", "attempts", "ledger", "ledger_by_actor" (what the user wrote
-    for others), "level_rewards", "award_references", "requests", "history" (of the
-    profile, and mended standings), "admin_actions" (that concern the user, or were
-    the user's). "ledger_by_actor" and "admin_actions" may name others. Each comes
-    at least once, in this order.
+    for others), "level_rewards", "award_references", "requests", "velocity" (what
+    was counted in the newest minute and day), "history" (of the profile, and mended
+    standings), "admin_actions" (that concern the user, or were the user's).
+    "ledger_by_actor" and "admin_actions" may name others. Each comes at least once,
+    in this order.
     """
     json: _builtins.bytes
     """A whole JSON document, UTF-8: an array of at most 1000 objects, empty when
@@ -772,23 +773,35 @@ class ListFlaggedAttemptsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    COURSE_ID_FIELD_NUMBER: _builtins.int
+    LEVEL_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Attempts per page. 0: the default, 50. At most 500; more is read as 500.
     Negative: INVALID_ARGUMENT.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. Empty: the first page. Another one is
-    INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    """next_page_token of the page before, with the same user, course and level.
+    Empty: the first page. Another one is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
     """
+    user_id: _builtins.str
+    """Attempts of this user. Empty: of everyone."""
+    course_id: _builtins.str
+    """Attempts in this course. Empty: in all."""
+    level_id: _builtins.str
+    """Attempts at this level. Empty: at all."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        course_id: _builtins.str = ...,
+        level_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_id", b"course_id", "level_id", b"level_id", "page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -949,14 +962,22 @@ class AdminAction(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """What was called: "laurel.progress.v1.ProgressService/RevokeXp"."""
     actor: _builtins.str
-    """Who called it, as in XpEntry."""
+    """For whom it was called, as in XpEntry: of a service or an administrator, what
+    these said in x-laurel-actor, unverified. `caller` is who did it.
+    """
     user_id: _builtins.str
     """Whom it concerns. Empty: no single user, or one who was erased."""
     detail: _builtins.str
     """What was changed, for people."""
+    caller: _builtins.str
+    """The subject of the token that it was called with, whoever `actor` is. Empty:
+    authentication was off, the caller was erased since, or it was recorded before
+    callers were.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -969,10 +990,11 @@ class AdminAction(_message.Message):
         user_id: _builtins.str = ...,
         detail: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        caller: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "create_time", b"create_time", "detail", b"detail", "method", b"method", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "caller", b"caller", "create_time", b"create_time", "detail", b"detail", "method", b"method", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

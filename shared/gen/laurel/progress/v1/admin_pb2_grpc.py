@@ -220,23 +220,28 @@ class ProgressAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFlaggedAttempts(self, request, context):
-        """Implausible attempts that wait for a decision, a page at a time.
+        """Implausible attempts that wait for a decision, of a user, a course or a level
+        where these are given; a page at a time. See SubmitProgress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveFlaggedAttempt(self, request, context):
-        """Accepts one, which then counts as of its occurred_time, or voids it.
-        NOT_FOUND: no such attempt. FAILED_PRECONDITION: it waits for no decision.
+        """Accepts one, which then counts as of its occurred_time, or voids it. It is
+        judged as one that arrives now, except that a level that was locked since and a
+        course that was archived take it still; a level that was dropped judges by the
+        last version that had it. NOT_FOUND (ATTEMPT_NOT_FOUND): no such attempt.
+        FAILED_PRECONDITION: it waits for no decision (NOT_UNDER_REVIEW), so a repeated
+        call does not decide again; or a total would pass 2^53 - 1 (TOTAL_TOO_LARGE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAdminActions(self, request, context):
-        """Who did what to whom: awards by hand, revocations, edits, imports, users hidden
-        or shown, resets, erasures; a page at a time.
+        """Who did what to whom: awards by hand, revocations, reviews, edits, imports,
+        users hidden or shown, resets, erasures; a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -110,14 +110,20 @@ class ProgressAdminServiceStub:
     UNAVAILABLE (NOT_NUMBERED_YET), as in ResetWindow; repeating it tells.
     """
     ListFlaggedAttempts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListFlaggedAttemptsRequest, _admin_pb2.ListFlaggedAttemptsResponse]
-    """Implausible attempts that wait for a decision, a page at a time."""
+    """Implausible attempts that wait for a decision, of a user, a course or a level
+    where these are given; a page at a time. See SubmitProgress.
+    """
     ResolveFlaggedAttempt: _aio.UnaryUnaryMultiCallable[_admin_pb2.ResolveFlaggedAttemptRequest, _admin_pb2.ResolveFlaggedAttemptResponse]
-    """Accepts one, which then counts as of its occurred_time, or voids it.
-    NOT_FOUND: no such attempt. FAILED_PRECONDITION: it waits for no decision.
+    """Accepts one, which then counts as of its occurred_time, or voids it. It is
+    judged as one that arrives now, except that a level that was locked since and a
+    course that was archived take it still; a level that was dropped judges by the
+    last version that had it. NOT_FOUND (ATTEMPT_NOT_FOUND): no such attempt.
+    FAILED_PRECONDITION: it waits for no decision (NOT_UNDER_REVIEW), so a repeated
+    call does not decide again; or a total would pass 2^53 - 1 (TOTAL_TOO_LARGE).
     """
     ListAdminActions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAdminActionsRequest, _admin_pb2.ListAdminActionsResponse]
-    """Who did what to whom: awards by hand, revocations, edits, imports, users hidden
-    or shown, resets, erasures; a page at a time.
+    """Who did what to whom: awards by hand, revocations, reviews, edits, imports,
+    users hidden or shown, resets, erasures; a page at a time.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]
     """What the service holds and does now."""
@@ -258,15 +264,21 @@ class ProgressAdminServiceServicer:
         request: _admin_pb2.ListFlaggedAttemptsRequest,
         context: _aio.ServicerContext[_admin_pb2.ListFlaggedAttemptsRequest, _admin_pb2.ListFlaggedAttemptsResponse],
     ) -> _abc.Awaitable[_admin_pb2.ListFlaggedAttemptsResponse | _builtins.bytes]:
-        """Implausible attempts that wait for a decision, a page at a time."""
+        """Implausible attempts that wait for a decision, of a user, a course or a level
+        where these are given; a page at a time. See SubmitProgress.
+        """
 
     def ResolveFlaggedAttempt(
         self,
         request: _admin_pb2.ResolveFlaggedAttemptRequest,
         context: _aio.ServicerContext[_admin_pb2.ResolveFlaggedAttemptRequest, _admin_pb2.ResolveFlaggedAttemptResponse],
     ) -> _abc.Awaitable[_admin_pb2.ResolveFlaggedAttemptResponse | _builtins.bytes]:
-        """Accepts one, which then counts as of its occurred_time, or voids it.
-        NOT_FOUND: no such attempt. FAILED_PRECONDITION: it waits for no decision.
+        """Accepts one, which then counts as of its occurred_time, or voids it. It is
+        judged as one that arrives now, except that a level that was locked since and a
+        course that was archived take it still; a level that was dropped judges by the
+        last version that had it. NOT_FOUND (ATTEMPT_NOT_FOUND): no such attempt.
+        FAILED_PRECONDITION: it waits for no decision (NOT_UNDER_REVIEW), so a repeated
+        call does not decide again; or a total would pass 2^53 - 1 (TOTAL_TOO_LARGE).
         """
 
     def ListAdminActions(
@@ -274,8 +286,8 @@ class ProgressAdminServiceServicer:
         request: _admin_pb2.ListAdminActionsRequest,
         context: _aio.ServicerContext[_admin_pb2.ListAdminActionsRequest, _admin_pb2.ListAdminActionsResponse],
     ) -> _abc.Awaitable[_admin_pb2.ListAdminActionsResponse | _builtins.bytes]:
-        """Who did what to whom: awards by hand, revocations, edits, imports, users hidden
-        or shown, resets, erasures; a page at a time.
+        """Who did what to whom: awards by hand, revocations, reviews, edits, imports,
+        users hidden or shown, resets, erasures; a page at a time.
         """
 
     def GetStatus(

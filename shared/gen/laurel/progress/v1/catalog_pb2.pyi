@@ -148,7 +148,7 @@ class Section(_message.Message):
     """At most 200 characters."""
     @_builtins.property
     def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]:
-        """In the order in which they are learned."""
+        """In the order in which they are learned; at most 5000."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class Level(_message.Message):
     def prerequisite_level_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The levels of the same course that must be completed first. They count with
         UNLOCK_MODE_PREREQUISITES alone; unknown ones and cycles are refused in every
-        mode.
+        mode. At most 5000.
         """
 
     @_builtins.property
@@ -210,7 +210,7 @@ class Level(_message.Message):
     @_builtins.property
     def rewards(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricReward]:
         """Credited with xp_reward, in the same transaction, once: "problems_solved" 1.
-        Each metric at most once, and neither "xp" nor "marks".
+        Each metric at most once, at most 100, and neither "xp" nor "marks".
         """
 
     def __init__(
@@ -276,13 +276,13 @@ class Metric(_message.Message):
     title: _builtins.str
     """For people, at most 200 characters. Empty: show `metric`."""
     unit: _builtins.str
-    """For people, such as "XP" or "minutes"."""
+    """For people, such as "XP" or "minutes"; at most 40 characters."""
     max_self_award: _builtins.int
     """What a user may award to itself in one call. 0: nothing."""
     @_builtins.property
     def windows(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.Window.ValueType]:
         """The boards that are kept. Empty: all. "marks" keeps ALL_TIME alone. A change
-        counts on the boards that were kept when it was written.
+        counts on the boards that were kept when it was written. At most 5.
         """
 
     def __init__(
@@ -364,7 +364,9 @@ class ListUsersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     prefix: _builtins.str
-    """Users whose user_id or display_name starts with it. Empty: all."""
+    """Users whose user_id or display_name starts with it; at most 100 characters.
+    Empty: all.
+    """
     page_size: _builtins.int
     """Users per page. 0: the default, 50. At most 500; more is read as 500.
     Negative: INVALID_ARGUMENT.

@@ -30,8 +30,11 @@ class CatalogServiceStub:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. UNAVAILABLE: PostgreSQL does not answer; repeating is
-    safe. UNIMPLEMENTED: a method or an option that this server does not offer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). UNAVAILABLE: PostgreSQL does not answer; repeating is safe.
+    UNIMPLEMENTED: a method or an option that this server does not offer.
+    UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED and KEYS_UNAVAILABLE are as
+    in ProgressService.
     """
 
     def __init__(self, channel):
@@ -97,8 +100,11 @@ class CatalogServiceServicer:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. UNAVAILABLE: PostgreSQL does not answer; repeating is
-    safe. UNIMPLEMENTED: a method or an option that this server does not offer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). UNAVAILABLE: PostgreSQL does not answer; repeating is safe.
+    UNIMPLEMENTED: a method or an option that this server does not offer.
+    UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED and KEYS_UNAVAILABLE are as
+    in ProgressService.
     """
 
     def PutUser(self, request, context):
@@ -251,8 +257,11 @@ class CatalogService:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. UNAVAILABLE: PostgreSQL does not answer; repeating is
-    safe. UNIMPLEMENTED: a method or an option that this server does not offer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). UNAVAILABLE: PostgreSQL does not answer; repeating is safe.
+    UNIMPLEMENTED: a method or an option that this server does not offer.
+    UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED and KEYS_UNAVAILABLE are as
+    in ProgressService.
     """
 
     @staticmethod

@@ -17,8 +17,11 @@ class CatalogServiceStub:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. UNAVAILABLE: PostgreSQL does not answer; repeating is
-    safe. UNIMPLEMENTED: a method or an option that this server does not offer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). UNAVAILABLE: PostgreSQL does not answer; repeating is safe.
+    UNIMPLEMENTED: a method or an option that this server does not offer.
+    UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED and KEYS_UNAVAILABLE are as
+    in ProgressService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -67,8 +70,11 @@ class CatalogServiceServicer:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. UNAVAILABLE: PostgreSQL does not answer; repeating is
-    safe. UNIMPLEMENTED: a method or an option that this server does not offer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). UNAVAILABLE: PostgreSQL does not answer; repeating is safe.
+    UNIMPLEMENTED: a method or an option that this server does not offer.
+    UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED and KEYS_UNAVAILABLE are as
+    in ProgressService.
     """
 
     def PutUser(

@@ -91,7 +91,8 @@ class SubmitProgressRequest(_message.Message):
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
         """When the learner did it. Empty: now. Decides the windows it counts in. Not
-        before the year 2000 and not more than 5 minutes in the future; else
+        before the year 2000 and not more than 5 minutes in the future, and from users
+        not more than 7 days (or what the server is set to) in the past; else
         INVALID_ARGUMENT.
         """
 
@@ -368,7 +369,9 @@ class Attempt(_message.Message):
     total_questions: _builtins.int
     """Questions that were asked, at least 1."""
     marks: _builtins.int
-    """max_marks x correct / total, rounded half up, by the level as it was then."""
+    """max_marks x correct / total, rounded half up, by the level as it was when the
+    attempt was recorded, or accepted.
+    """
     request_id: _builtins.str
     """The caller's id of the submission."""
     under_review: _builtins.bool
@@ -376,7 +379,10 @@ class Attempt(_message.Message):
     voided: _builtins.bool
     """It was withdrawn and counts for nothing."""
     reason: _builtins.str
-    """Of the review or the withdrawal. Empty: there was neither."""
+    """Under review: what for, which is "min_time_spent", "xp_per_minute" or
+    "xp_per_day". Then of the review or the withdrawal. Empty: there was neither,
+    or none was given.
+    """
     @_builtins.property
     def time_spent(self) -> _duration_pb2.Duration:
         """How long it took."""
@@ -815,7 +821,9 @@ class ListCourseProgressResponse(_message.Message):
     """Asks for the page after this one. Empty: this is the last."""
     @_builtins.property
     def learners(self) -> _containers.RepeatedCompositeFieldContainer[Global___LearnerProgress]:
-        """By user_id, bytewise ascending: every user with an attempt in the course."""
+        """By user_id, bytewise ascending: every user with an attempt in the course that
+        counts.
+        """
 
     def __init__(
         self,
@@ -1150,8 +1158,11 @@ class XpEntry(_message.Message):
     reason: _builtins.str
     """Why it cancels. Empty: it does not, or none was given."""
     actor: _builtins.str
-    """Who wrote it: as the caller said in the metadata x-laurel-actor, which the
-    gateway removes. Empty: it said nothing.
+    """Who wrote it: the subject of the caller's token, or whom a service or an
+    administrator named in the metadata x-laurel-actor, which is not verified.
+    Whose token it was is not in the ledger; of awards with the source "admin",
+    revocations and withdrawals it is in AdminAction.caller. Empty:
+    authentication was off, and nobody was named.
     """
     revoked_by_entry_id: _builtins.str
     """The entry that cancels this one. Empty: none does."""
@@ -1788,7 +1799,7 @@ class SnapshotStandingsRequest(_message.Message):
     """Leaves out the profiles. Default: they come first."""
     @_builtins.property
     def boards(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Board]:
-        """Empty: all boards."""
+        """At most 500. Empty: all boards."""
 
     @_builtins.property
     def floors(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeriodFloor]:

@@ -18,11 +18,25 @@ class ProgressServiceStub:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. NOT_FOUND: no such user, course, level, metric, attempt
-    or entry. UNAVAILABLE: PostgreSQL does not answer or the server drains;
-    repeating is safe, for a write with the same request_id. RESOURCE_EXHAUSTED:
-    too much at once; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a
-    method or an option that this server does not offer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). NOT_FOUND: no such user, course, level, metric, attempt or entry.
+    UNAVAILABLE: PostgreSQL does not answer or the server drains; repeating is safe,
+    for a write with the same request_id. RESOURCE_EXHAUSTED: too much at once;
+    google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
+    option that this server does not offer.
+
+    UNAUTHENTICATED: no token (TOKEN_MISSING), one that is not valid (TOKEN_INVALID),
+    not yet (TOKEN_NOT_YET_VALID) or not any more (TOKEN_EXPIRED, which also ends a
+    stream), or whose sub is not a user id (TOKEN_SUBJECT_INVALID).
+    PERMISSION_DENIED: the method or a field takes a higher role (ROLE_REQUIRED), a
+    user names someone else (NOT_YOUR_OWN), or the gateway's public listener does not
+    pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
+    tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
+    is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
+    (REQUEST_TOO_LARGE).
+    A user may leave the field empty that says whom a call is about: it means the
+    caller.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -36,7 +50,19 @@ class ProgressServiceStub:
     missing_level_ids names what is missing), its course takes no submissions
     (COURSE_ARCHIVED), or a total would pass 2^53 - 1 (TOTAL_TOO_LARGE).
     ALREADY_EXISTS (REQUEST_ID_REUSED): request_id had other
-    contents.
+    contents. RESOURCE_EXHAUSTED (VELOCITY_EXCEEDED; the metadata bound and limit
+    say which): too many attempts of this user in this minute or day. Nothing is
+    recorded, and the same request can be sent again when that is over.
+    RESOURCE_EXHAUSTED (TOO_MANY_FLAGGED_ATTEMPTS; the metadata limit says how
+    many): the attempt is implausible, and so many of this user's wait for a
+    decision already. Nothing is recorded; it can be sent again when these are
+    decided on.
+    PERMISSION_DENIED (SELF_GRADED_REFUSED): users may not submit here, backends
+    may.
+
+    An implausible attempt is put under review: one that is quicker than its
+    level's min_time_spent, or that would earn more XP than the server allows in
+    a minute or a day.
     """
     VoidAttempt: _aio.UnaryUnaryMultiCallable[_progress_pb2.VoidAttemptRequest, _progress_pb2.VoidAttemptResponse]
     """Withdraws one attempt. The level is judged again from the attempts that
@@ -44,7 +70,8 @@ class ProgressServiceStub:
     does, its rewards are cancelled, and paid again to the next that passes
     unless one of them was revoked. Marks above the best that remains are
     cancelled. NOT_FOUND (ATTEMPT_NOT_FOUND): no such attempt.
-    FAILED_PRECONDITION (ATTEMPT_ALREADY_VOIDED): withdrawn before.
+    FAILED_PRECONDITION (ATTEMPT_ALREADY_VOIDED): withdrawn before. One that is
+    under review is so no longer.
     ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
     """
     ListAttempts: _aio.UnaryUnaryMultiCallable[_progress_pb2.ListAttemptsRequest, _progress_pb2.ListAttemptsResponse]
@@ -59,6 +86,12 @@ class ProgressServiceStub:
     NOT_FOUND: no such user (USER_NOT_FOUND), metric (METRIC_NOT_FOUND) or course
     (COURSE_NOT_FOUND). FAILED_PRECONDITION (TOTAL_TOO_LARGE): the total would
     pass 2^53 - 1. ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
+    RESOURCE_EXHAUSTED (VELOCITY_EXCEEDED), as there: too many awards of this user
+    and source in this minute or day, or too much XP; without RetryInfo the amount
+    alone is too much. PERMISSION_DENIED (SELF_AWARD_TOO_LARGE; the metadata
+    max_self_award says how much may be): a user awards itself more than the
+    metric's max_self_award. All that users award themselves counts as one source,
+    which may not be "admin" (ROLE_REQUIRED).
     """
     RevokeXp: _aio.UnaryUnaryMultiCallable[_progress_pb2.RevokeXpRequest, _progress_pb2.RevokeXpResponse]
     """Adds the entry that cancels an earlier one, in the windows where that one
@@ -111,11 +144,25 @@ class ProgressServiceServicer:
 
     Errors of every call carry google.rpc.ErrorInfo with the domain "laurel" and a
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
-    google.rpc.BadRequest. NOT_FOUND: no such user, course, level, metric, attempt
-    or entry. UNAVAILABLE: PostgreSQL does not answer or the server drains;
-    repeating is safe, for a write with the same request_id. RESOURCE_EXHAUSTED:
-    too much at once; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a
-    method or an option that this server does not offer.
+    google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
+    (buf.validate). NOT_FOUND: no such user, course, level, metric, attempt or entry.
+    UNAVAILABLE: PostgreSQL does not answer or the server drains; repeating is safe,
+    for a write with the same request_id. RESOURCE_EXHAUSTED: too much at once;
+    google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
+    option that this server does not offer.
+
+    UNAUTHENTICATED: no token (TOKEN_MISSING), one that is not valid (TOKEN_INVALID),
+    not yet (TOKEN_NOT_YET_VALID) or not any more (TOKEN_EXPIRED, which also ends a
+    stream), or whose sub is not a user id (TOKEN_SUBJECT_INVALID).
+    PERMISSION_DENIED: the method or a field takes a higher role (ROLE_REQUIRED), a
+    user names someone else (NOT_YOUR_OWN), or the gateway's public listener does not
+    pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
+    tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
+    is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
+    (REQUEST_TOO_LARGE).
+    A user may leave the field empty that says whom a call is about: it means the
+    caller.
     """
 
     def SubmitProgress(
@@ -132,7 +179,19 @@ class ProgressServiceServicer:
         missing_level_ids names what is missing), its course takes no submissions
         (COURSE_ARCHIVED), or a total would pass 2^53 - 1 (TOTAL_TOO_LARGE).
         ALREADY_EXISTS (REQUEST_ID_REUSED): request_id had other
-        contents.
+        contents. RESOURCE_EXHAUSTED (VELOCITY_EXCEEDED; the metadata bound and limit
+        say which): too many attempts of this user in this minute or day. Nothing is
+        recorded, and the same request can be sent again when that is over.
+        RESOURCE_EXHAUSTED (TOO_MANY_FLAGGED_ATTEMPTS; the metadata limit says how
+        many): the attempt is implausible, and so many of this user's wait for a
+        decision already. Nothing is recorded; it can be sent again when these are
+        decided on.
+        PERMISSION_DENIED (SELF_GRADED_REFUSED): users may not submit here, backends
+        may.
+
+        An implausible attempt is put under review: one that is quicker than its
+        level's min_time_spent, or that would earn more XP than the server allows in
+        a minute or a day.
         """
 
     def VoidAttempt(
@@ -145,7 +204,8 @@ class ProgressServiceServicer:
         does, its rewards are cancelled, and paid again to the next that passes
         unless one of them was revoked. Marks above the best that remains are
         cancelled. NOT_FOUND (ATTEMPT_NOT_FOUND): no such attempt.
-        FAILED_PRECONDITION (ATTEMPT_ALREADY_VOIDED): withdrawn before.
+        FAILED_PRECONDITION (ATTEMPT_ALREADY_VOIDED): withdrawn before. One that is
+        under review is so no longer.
         ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
         """
 
@@ -170,6 +230,12 @@ class ProgressServiceServicer:
         NOT_FOUND: no such user (USER_NOT_FOUND), metric (METRIC_NOT_FOUND) or course
         (COURSE_NOT_FOUND). FAILED_PRECONDITION (TOTAL_TOO_LARGE): the total would
         pass 2^53 - 1. ALREADY_EXISTS (REQUEST_ID_REUSED), as in SubmitProgress.
+        RESOURCE_EXHAUSTED (VELOCITY_EXCEEDED), as there: too many awards of this user
+        and source in this minute or day, or too much XP; without RetryInfo the amount
+        alone is too much. PERMISSION_DENIED (SELF_AWARD_TOO_LARGE; the metadata
+        max_self_award says how much may be): a user awards itself more than the
+        metric's max_self_award. All that users award themselves counts as one source,
+        which may not be "admin" (ROLE_REQUIRED).
         """
 
     def RevokeXp(

@@ -22,21 +22,34 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from shared.gen.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blaurel/types/v1/types.proto\x12\x0flaurel.types.v1\"c\n\x05\x42oard\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x11\n\tcourse_id\x18\x02 \x01(\t\x12\'\n\x06window\x18\x03 \x01(\x0e\x32\x17.laurel.types.v1.Window\x12\x0e\n\x06period\x18\x04 \x01(\t\"+\n\x08Position\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03*y\n\x06Window\x12\x16\n\x12WINDOW_UNSPECIFIED\x10\x00\x12\x13\n\x0fWINDOW_ALL_TIME\x10\x01\x12\x0f\n\x0bWINDOW_YEAR\x10\x02\x12\x10\n\x0cWINDOW_MONTH\x10\x03\x12\x0f\n\x0bWINDOW_WEEK\x10\x04\x12\x0e\n\nWINDOW_DAY\x10\x05*l\n\x08RankMode\x12\x19\n\x15RANK_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15RANK_MODE_COMPETITION\x10\x01\x12\x13\n\x0fRANK_MODE_DENSE\x10\x02\x12\x15\n\x11RANK_MODE_ORDINAL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blaurel/types/v1/types.proto\x12\x0flaurel.types.v1\x1a\x1b\x62uf/validate/validate.proto\"\xe6\x01\n\x05\x42oard\x12.\n\x06metric\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\x12\x31\n\tcourse_id\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\x12\x31\n\x06window\x18\x03 \x01(\x0e\x32\x17.laurel.types.v1.WindowB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\x06period\x18\x04 \x01(\tB7\xbaH4r220^([0-9]{4}(-[0-9]{2}(-[0-9]{2})?|-W[0-9]{2})?)?$\"A\n\x08Position\x12\x1a\n\x05\x65poch\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x08sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00*y\n\x06Window\x12\x16\n\x12WINDOW_UNSPECIFIED\x10\x00\x12\x13\n\x0fWINDOW_ALL_TIME\x10\x01\x12\x0f\n\x0bWINDOW_YEAR\x10\x02\x12\x10\n\x0cWINDOW_MONTH\x10\x03\x12\x0f\n\x0bWINDOW_WEEK\x10\x04\x12\x0e\n\nWINDOW_DAY\x10\x05*l\n\x08RankMode\x12\x19\n\x15RANK_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15RANK_MODE_COMPETITION\x10\x01\x12\x13\n\x0fRANK_MODE_DENSE\x10\x02\x12\x15\n\x11RANK_MODE_ORDINAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'laurel.types.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WINDOW']._serialized_start=194
-  _globals['_WINDOW']._serialized_end=315
-  _globals['_RANKMODE']._serialized_start=317
-  _globals['_RANKMODE']._serialized_end=425
-  _globals['_BOARD']._serialized_start=48
-  _globals['_BOARD']._serialized_end=147
-  _globals['_POSITION']._serialized_start=149
-  _globals['_POSITION']._serialized_end=192
+  _globals['_BOARD'].fields_by_name['metric']._loaded_options = None
+  _globals['_BOARD'].fields_by_name['metric']._serialized_options = b'\272H\033r\0312\027^[A-Za-z0-9._:-]{0,64}$'
+  _globals['_BOARD'].fields_by_name['course_id']._loaded_options = None
+  _globals['_BOARD'].fields_by_name['course_id']._serialized_options = b'\272H\033r\0312\027^[A-Za-z0-9._:-]{0,64}$'
+  _globals['_BOARD'].fields_by_name['window']._loaded_options = None
+  _globals['_BOARD'].fields_by_name['window']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_BOARD'].fields_by_name['period']._loaded_options = None
+  _globals['_BOARD'].fields_by_name['period']._serialized_options = b'\272H4r220^([0-9]{4}(-[0-9]{2}(-[0-9]{2})?|-W[0-9]{2})?)?$'
+  _globals['_POSITION'].fields_by_name['epoch']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['epoch']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_POSITION'].fields_by_name['sequence']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['sequence']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_WINDOW']._serialized_start=377
+  _globals['_WINDOW']._serialized_end=498
+  _globals['_RANKMODE']._serialized_start=500
+  _globals['_RANKMODE']._serialized_end=608
+  _globals['_BOARD']._serialized_start=78
+  _globals['_BOARD']._serialized_end=308
+  _globals['_POSITION']._serialized_start=310
+  _globals['_POSITION']._serialized_end=375
 # @@protoc_insertion_point(module_scope)

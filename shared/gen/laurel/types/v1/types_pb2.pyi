@@ -111,7 +111,9 @@ class Board(_message.Message):
     across all courses.
     """
     window: Global___Window.ValueType
-    """The span that the board sums over. Default: WINDOW_ALL_TIME."""
+    """The span that the board sums over. Default: WINDOW_ALL_TIME. An unknown one is
+    INVALID_ARGUMENT, as any enum's in a request.
+    """
     period: _builtins.str
     """Which occurrence of the window: "2026", "2026-11", "2026-W47" or
     "2026-11-20", matching `window`; always empty for WINDOW_ALL_TIME. Empty: the
