@@ -1,4 +1,4 @@
-"""The errors that both services raise; `shared.interceptors` maps them to gRPC.
+"""The errors that both services raise; `shared.status` maps them to gRPC.
 
     LaurelError
     ├── InvalidInput         the request can never succeed as it is

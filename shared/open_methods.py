@@ -7,21 +7,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 from grpc import aio
 
-from shared.errors import (
-    DeadlineExceeded,
-    InvalidInput,
-    LaurelError,
-    ResourceExhausted,
-    Unimplemented,
-)
-from shared.status import CODES, DETAILS_KEY, status_of
+from shared.errors import DeadlineExceeded, LaurelError, ResourceExhausted
+from shared.wire import fail, forget_frames, only_request, parsed, refuse, unimplemented
 
 log = structlog.get_logger(__name__)
 
@@ -70,16 +63,20 @@ class OpenMethods:
         async def outer(requests: Any, context: Any) -> Any:
             try:
                 return await self._answered(handler, requests, context)
-            except LaurelError as error:
-                await _refuse(error, context)
-            except aio.AbortError:
-                raise
-            except Exception as error:
-                if context.cancelled():
-                    # The client is gone: whatever a write raised means just that.
-                    raise asyncio.CancelledError from None
-                log.error("call failed", method=method, exc_info=error)  # noqa: TRY400 - as others
-                await context.abort(grpc.StatusCode.INTERNAL, "Internal error; it is logged.")
+            except aio.AbortError as aborted:
+                forget_frames(aborted)
+                return None
+            except Exception as error:  # noqa: BLE001 - logged, and answered
+                failure = error
+            if isinstance(failure, LaurelError):
+                await refuse(context, failure)
+                return None
+            if context.cancelled():
+                # The client is gone: whatever a write raised means just that.
+                raise asyncio.CancelledError
+            log.error("call failed", method=method, exc_info=failure)
+            await fail(context, failure, "Internal error; it is logged.")
+            return None
 
         wrapped: grpc.RpcMethodHandler[Any, Any] = factory(
             outer, response_serializer=handler.response_serializer
@@ -91,7 +88,7 @@ class OpenMethods:
     ) -> Any:
         behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
         if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
-            raise Unimplemented("UNIMPLEMENTED", "This server does not offer this method.")
+            await unimplemented(requests, context)
         if handler.request_streaming:
             return await self._stream(behaviour, _each(handler, requests), context)
         request = _parsed(handler, await _only(context))
@@ -120,12 +117,9 @@ async def _only(context: Any) -> bytes:
     """The request of a call that brings one, soon."""
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
-            data = await context.read()
+            return await only_request(context)
     except TimeoutError:
         raise DeadlineExceeded("REQUEST_TOO_SLOW", "The request did not arrive in time.") from None
-    if data is aio.EOF:
-        raise InvalidInput("MALFORMED_REQUEST", "The call has ended without a request.")
-    return bytes(data)
 
 
 async def _each(
@@ -140,20 +134,4 @@ def _parsed(handler: grpc.RpcMethodHandler[Any, Any], data: bytes) -> Any:
         raise ResourceExhausted(
             "REQUEST_TOO_LARGE", f"The request may have {MAX_REQUEST_BYTES} bytes."
         )
-    assert handler.request_deserializer is not None  # noqa: S101 - generated code has one
-    try:
-        return handler.request_deserializer(data)
-    except DecodeError:
-        raise InvalidInput(
-            "MALFORMED_REQUEST", "The request is not a message of its type."
-        ) from None
-
-
-async def _refuse(error: LaurelError, context: Any) -> NoReturn:
-    status = status_of(error)
-    await context.abort(
-        CODES[type(error)],
-        status.message,
-        trailing_metadata=((DETAILS_KEY, status.SerializeToString()),),
-    )
-    raise AssertionError("abort raises")
+    return parsed(handler.request_deserializer, data)

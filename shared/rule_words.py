@@ -13,14 +13,14 @@ from shared.gen.buf.validate.validate_pb2 import (
     Int64Rules,
     StringRules,
 )
+from shared.ids import ID_FORM
 
 _MAX_EXACT = 2**53 - 1
 _UPPER = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_ID = "1 to 64 of A-Z a-z 0-9 . _ : -"
 
 PATTERNS = {
-    "^[A-Za-z0-9._:-]{1,64}$": f"must be {_ID}",
-    "^[A-Za-z0-9._:-]{0,64}$": f"must be empty or {_ID}",
+    "^[A-Za-z0-9._:-]{1,64}$": f"must be {ID_FORM}",
+    "^[A-Za-z0-9._:-]{0,64}$": f"must be empty or {ID_FORM}",
     r"^[\x21-\x7e]{1,128}$": "must be 1 to 128 printable ASCII characters",
     "^[0-9]{1,18}$": "must be an id that this service gave",
     "^[A-Za-z0-9_-]*$": "is not a token that this service gave",

@@ -10,17 +10,17 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, Message
-from google.rpc import status_pb2
+from google.protobuf.message import Message
 from grpc import aio
 
 from shared import metrics, validation
 from shared.access import AccessRule
 from shared.caller import Caller, current_call, request_id
-from shared.errors import InvalidInput, LaurelError, Unimplemented
+from shared.errors import LaurelError
 from shared.gate import Gate, check_size
 from shared.identity import Identity
-from shared.status import CODES, DETAILS_KEY, status_of
+from shared.status import CODES
+from shared.wire import fail, only_request, parsed, refuse, unimplemented
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class ServedMethod:
             or handler.stream_stream
         )
         is_async = inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
-        self._behaviour: Handler = behaviour if is_async else _unimplemented
+        self._behaviour: Handler = behaviour if is_async else unimplemented
         self._seconds = metrics.RPC_SECONDS.labels(self._method)
         self._in_flight = metrics.RPCS_IN_FLIGHT.labels(self._method)
         self._codes: dict[str, Any] = {}
@@ -140,10 +140,7 @@ class ServedMethod:
         """The request, or the iterator of requests, that the servicer gets."""
         if self._streams_requests:
             return self._each(identity, requests)
-        data = await context.read()
-        if data is aio.EOF:
-            raise InvalidInput("MALFORMED_REQUEST", "The call has ended without a request.")
-        return self._checked(identity, data)
+        return self._checked(identity, await only_request(context))
 
     async def _each(
         self, identity: Identity, requests: AsyncIterator[bytes]
@@ -153,12 +150,7 @@ class ServedMethod:
 
     def _checked(self, identity: Identity, data: bytes) -> Message:
         check_size(identity, data)
-        try:
-            request: Message = self._parse(data) if self._parse else data  # type: ignore[assignment]
-        except DecodeError:
-            raise InvalidInput(
-                "MALFORMED_REQUEST", "The request is not a message of its type."
-            ) from None
+        request: Message = parsed(self._parse, data)
         self._rule.check(identity, request)
         validation.check(request)
         return request
@@ -179,59 +171,28 @@ class ServedMethod:
         self._calls.end()
 
     async def _fail(self, error: BaseException, context: Any) -> None:
-        """Ends the call as the error says.
-
-        No frame that the error has passed may be reached from here: see `_abort`.
+        """Ends the call as the error says. The frames that wait here hold no request, as those
+        that the error has passed may: see `forget_frames`.
         """
         if isinstance(error, LaurelError):
             log.debug(
                 "call refused", method=self._method, reason=error.reason, message=error.message
             )
-            _forget_frames(error)
-            await _abort(context, status_of(error), CODES[type(error)])
+            await refuse(context, error)
             return
         if isinstance(error, aio.InternalError):
             raise asyncio.CancelledError  # Nothing can be sent: the client is gone.
         if isinstance(error, Exception) and not isinstance(error, aio.AbortError):
             log.error("call failed", method=self._method, exc_info=error)
-            status = status_pb2.Status(
-                code=grpc.StatusCode.INTERNAL.value[0],
-                message=f"Internal error; it is logged under request id {request_id()}.",
-            )
-            _forget_frames(error)
-            await _abort(context, status, grpc.StatusCode.INTERNAL)
+            text = f"Internal error; it is logged under request id {request_id()}."
+            await fail(context, error, text)
             return
         raise error
-
-
-def _forget_frames(error: BaseException) -> None:
-    error.__traceback__ = error.__context__ = error.__cause__ = None
-
-
-async def _unimplemented(_request: object, _context: object) -> None:
-    raise Unimplemented("UNIMPLEMENTED", "This server does not offer this method.")
 
 
 async def _write_all(answers: AsyncIterator[Any], context: Any) -> None:
     async for answer in answers:
         await context.write(answer)
-
-
-async def _abort(context: Any, status: status_pb2.Status, code: grpc.StatusCode) -> None:
-    """Ends the call with a status.
-
-    grpc keeps what `abort` raises with the call, and raises it again when the handler returns. If
-    its traceback led to our frames, and through them to the call, that would be a cycle: the call
-    and what has come of its request, which may be large, would stay until the collector comes by.
-    """
-    try:
-        await context.abort(
-            code, status.message, trailing_metadata=((DETAILS_KEY, status.SerializeToString()),)
-        )
-    except aio.AbortError as aborted:
-        _forget_frames(aborted)
-    except aio.InternalError:
-        raise asyncio.CancelledError from None  # as above
 
 
 def _code_of(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """What a request may say, and what it means when it says nothing."""
 
-import re
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
@@ -9,12 +8,12 @@ from leaderboard_service.domain.board import DEFAULT_METRIC, Board
 from leaderboard_service.domain.question import After
 from shared import page_token
 from shared.errors import invalid_field
+from shared.ids import ID_FORM, is_id
 from shared.periods import Window, parse_period, period_of
 from shared.rank_mode import RankMode
 from shared.signed_token import Signer
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_ID_RULE = "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
+_ID_RULE = f"must be {ID_FORM}"
 
 _RANK_MODES = {0: RankMode.COMPETITION} | {int(mode): mode for mode in RankMode}
 
@@ -34,9 +33,9 @@ def resolve_board(metric: str, course_id: str, window: int, period: str, today: 
 
     Raises InvalidInput naming the field.
     """
-    if metric and not _ID.fullmatch(metric):
+    if metric and not is_id(metric):
         raise invalid_field("board.metric", _ID_RULE)
-    if course_id and not _ID.fullmatch(course_id):
+    if course_id and not is_id(course_id):
         raise invalid_field("board.course_id", _ID_RULE)
     if window not in (0, *Window):
         raise invalid_field("board.window", "is not a known window")
@@ -53,7 +52,7 @@ def resolve_board(metric: str, course_id: str, window: int, period: str, today: 
 
 def check_user_id(user_id: str, field: str = "user_id") -> str:
     """The id, if it is well-formed; InvalidInput otherwise."""
-    if not _ID.fullmatch(user_id):
+    if not is_id(user_id):
         raise invalid_field(field, _ID_RULE if user_id else "is required")
     return user_id
 

@@ -4,11 +4,13 @@ import re
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 
+from shared import ids
+
 MAX_SCORE = 2**53 - 1
 """The largest total: a Redis score is a double, exact up to here."""
 
-ID_FORM = "1 to 64 of A-Z a-z 0-9 . _ : -"
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+ID_FORM = ids.ID_FORM
+is_id = ids.is_id
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
 # Embeddings, overrides and isolates turn the text around them, on any page that shows a name.
@@ -32,11 +34,6 @@ EARLIEST_DAY = date(2000, 1, 1)
 LATEST_AMNESTY_DAY = date(2100, 12, 31)
 MAX_AHEAD = timedelta(minutes=5)
 """How far a device's clock may run ahead."""
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` may name a user, course, section, level, metric or source."""
-    return _ID.fullmatch(text) is not None
 
 
 def is_request_id(text: str) -> bool:

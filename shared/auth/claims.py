@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.auth.subject import SUBJECT_FORM, is_subject
 from shared.errors import Unauthenticated
 from shared.identity import Identity, Role
+from shared.ids import ID_FORM, is_id
 
 MAX_TEXT_CHARS = 512
 # JSON's numbers are exact up to here; it is 285 million years off.
@@ -20,9 +20,9 @@ def identity_of(claims: Mapping[str, Any], roles_claim: str, leeway_s: float) ->
     when `exp` is no number.
     """
     subject = claims["sub"]
-    if not is_subject(subject):
+    if not is_id(subject):
         raise Unauthenticated(
-            "TOKEN_SUBJECT_INVALID", f"The token's sub is not a user id: {SUBJECT_FORM}."
+            "TOKEN_SUBJECT_INVALID", f"The token's sub is not a user id: {ID_FORM}."
         )
     return Identity(
         subject,

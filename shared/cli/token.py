@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from shared.auth.mint import minted
-from shared.auth.subject import SUBJECT_FORM, is_subject
 from shared.cli.calls import EXIT_USAGE, fail
 from shared.cli.credentials import home_secret_file, signing_secret
 from shared.identity import Identity, Role
+from shared.ids import ID_FORM, is_id
 from shared.settings import CommonSettings
 
 MAX_TTL = timedelta(days=30)
@@ -42,8 +42,8 @@ def _ttl(text: str) -> timedelta:
 
 
 def _subject(text: str) -> str:
-    if not is_subject(text):
-        raise typer.BadParameter(SUBJECT_FORM)
+    if not is_id(text):
+        raise typer.BadParameter(ID_FORM)
     return text
 
 
@@ -58,7 +58,7 @@ def token_command(
     sub: Annotated[
         str,
         typer.Option(
-            parser=_subject, metavar="ID", help=f"Who calls; a user's is its id. {SUBJECT_FORM}."
+            parser=_subject, metavar="ID", help=f"Who calls; a user's is its id. {ID_FORM}."
         ),
     ],
     ttl: Annotated[

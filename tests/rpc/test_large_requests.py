@@ -11,6 +11,7 @@ from grpc import StatusCode, aio
 from tests.access import bearer, dial
 from tests.service_process import serving
 
+PROGRESS = "laurel.progress.v1.ProgressService"
 BODY = bytes(3_900_000)
 AT_ONCE = 10
 CALLS = 200
@@ -21,11 +22,12 @@ MAY_GROW_BYTES = 96 * 2**20
 @pytest.mark.parametrize(
     ("method", "authorization", "code"),
     [
-        ("WatchXpDeltas", "", StatusCode.UNAUTHENTICATED),
-        ("GetUserStats", "Bearer nonsense", StatusCode.UNAUTHENTICATED),
-        ("GetUserStats", bearer("user", "ann"), StatusCode.RESOURCE_EXHAUSTED),
+        (f"{PROGRESS}/WatchXpDeltas", "", StatusCode.UNAUTHENTICATED),
+        (f"{PROGRESS}/GetUserStats", "Bearer nonsense", StatusCode.UNAUTHENTICATED),
+        (f"{PROGRESS}/GetUserStats", bearer("user", "ann"), StatusCode.RESOURCE_EXHAUSTED),
+        ("grpc.health.v1.Health/Check", "", StatusCode.RESOURCE_EXHAUSTED),
     ],
-    ids=["nobody", "a wrong token", "a user"],
+    ids=["nobody", "a wrong token", "a user", "nobody, of health"],
 )
 async def test_what_is_refused_is_not_kept(
     postgres_url: str, method: str, authorization: str, code: StatusCode
@@ -49,14 +51,14 @@ async def test_what_is_refused_is_not_kept(
 
 async def _send(channel: aio.Channel, method: str, code: StatusCode) -> None:
     """Many calls with a large request, all refused."""
-    path = f"/laurel.progress.v1.ProgressService/{method}"
+    path = f"/{method}"
     streams: Any = channel.unary_stream(path)
     answers: Any = channel.unary_unary(path)
     free = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> None:
         async with free:
-            if method == "WatchXpDeltas":
+            if method.endswith("WatchXpDeltas"):
                 ended: Any = streams(BODY, timeout=30)
             else:
                 ended = answers(BODY, timeout=30)
