@@ -4,6 +4,10 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+SEED ?= 1
+RUNS ?= 1
+DURATION ?= 8
+SECONDS ?= 3600
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -19,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: settings help setup run test browser check format lint types contract unit protos contract-baseline bench clean
+.PHONY: settings help setup run test browser check format lint types contract unit protos contract-baseline bench faults soak clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +91,12 @@ contract-baseline: $(READY) ## At a release: the contract as it is becomes what 
 
 bench: $(READY) ## Measure, and print ratios to a bare gRPC echo
 	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(READY) ## Break the real stack by a plan and judge what clients saw (SEED, DURATION, RUNS, ARGS="--fault kill.redis")
+	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(RUNS) --duration $(DURATION) $(ARGS)
+
+soak: $(READY) ## The same with seed after seed for SECONDS; failing runs stay in .faults
+	$(BIN)/python -m tests.faults --seed $(SEED) --seconds $(SECONDS) --jobs $(WORKERS) --duration $(DURATION) $(ARGS)
 
 clean: ## Remove .venv and caches; the data in LAUREL_HOME (.laurel) stays
 	rm -rf $(VENV) $(dir $(PAGE)) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ from leaderboard_service.comparison import Compared
 from leaderboard_service.domain.answer import Source
 from leaderboard_service.domain.board import Board
 from leaderboard_service.domain.expected import Difference
-from leaderboard_service.history import HistoryLost
+from leaderboard_service.history import HistoryLost, HistoryPruned
 from leaderboard_service.rebuild import Rebuilder, Run, SnapshotCut
 from leaderboard_service.status import State, Status
 from leaderboard_service.store.boards import (
@@ -35,7 +35,7 @@ from shared.status import error_from_peer
 
 _REBUILD_FAILURES = (
     *(RedisUnavailable, Broken, GenerationGone, Moved, FloorsRaised),
-    *(SnapshotCut, Gap, LockLost, TimeoutError),
+    *(SnapshotCut, HistoryLost, Gap, LockLost, TimeoutError),
 )
 MAX_VERIFICATIONS = 2
 _PROGRESS_S = 0.2
@@ -195,6 +195,12 @@ class Administration:
         except (Broken, GenerationGone):
             await self._recover(generation)
             raise _rebuilding() from None
+        except HistoryPruned:
+            raise Unavailable(
+                "HISTORY_TRUNCATED",
+                "The verification took longer than history is kept; verify again.",
+                retry_delay_s=1,
+            ) from None
         except HistoryLost:
             # The follower is refused as well.
             raise _rebuilding() from None

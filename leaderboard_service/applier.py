@@ -14,6 +14,7 @@ from leaderboard_service.store.boards import (
     Advance,
     BoardWriter,
     FloorsRaised,
+    GenerationGone,
     Meta,
     Moved,
 )
@@ -68,6 +69,9 @@ class Applier:
     async def take(self, message: WatchXpDeltasResponse) -> None:
         """Applies a message, in as many steps as it takes, or notes its confirmation."""
         changes = message.changes
+        if changes and changes[-1].sequence - changes[0].sequence != len(changes) - 1:
+            # What was read ahead is one message: one that was lost would be amid the others.
+            raise Gap(f"{len(changes)} from {changes[0].sequence} to {changes[-1].sequence}")
         done = 0
         while (start := self._next(changes, done)) < len(changes):
             step, end = self._step(changes, start)
@@ -158,17 +162,19 @@ class Applier:
     ) -> None:
         """Goes on from where Redis stands, if that is surely of the history being read: each part
         is where it was, or has been moved on within the tenure that the message is of.
+
+        Raises Moved or GenerationGone otherwise.
         """
         metrics.MISMATCHES.labels("moved" if isinstance(changed, Moved) else "floors").inc()
         meta = await self._writer.meta(self.generation)
         if meta is None:
-            raise changed
+            raise GenerationGone
         for known, found in zip(self.meta.parts, meta.parts, strict=True):
             if found.position == known.position:
                 continue
             went_on = found.position.sequence >= known.position.sequence
             if not went_on or found.position.epoch != message.through.epoch:
-                raise changed
+                raise Moved(found.position)
         self.meta = meta
         self._names = BoardNames(meta.floors)
 

@@ -10,7 +10,7 @@ from leaderboard_service import metrics
 from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.domain.answer import ListAnswer, Position, RankAnswer, Source, TopAnswer
 from leaderboard_service.domain.epochs import Epochs
-from leaderboard_service.domain.question import AroundAsk, BatchAsk, RankAsk, TopAsk
+from leaderboard_service.domain.question import After, AroundAsk, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.fallback import Fallback, Remaining
 from leaderboard_service.lane import NotReadable, Overdue, Unreadable
 from leaderboard_service.reader import BoardReader
@@ -27,7 +27,7 @@ AnswerT = TypeVar("AnswerT", RankAnswer, ListAnswer, TopAnswer)
 
 
 class OtherEpoch(Exception):
-    """The page to go on from is of an epoch that PostgreSQL must judge."""
+    """The page to go on from is of a position that PostgreSQL must judge."""
 
 
 _REASONS: dict[type[Exception], str] = {
@@ -96,14 +96,14 @@ class Boards:
             lambda: self._fallback.top(ask, need.remaining),
         )
         if ask.after is not None:
-            self._epochs.learn(answer.stamp.position.epoch, ask.after.epoch)
+            self._epochs.learn(answer.stamp.position, _ended_at(ask.after))
         return answer
 
     async def _page(self, ask: TopAsk) -> TopAnswer:
         """Redis's page, if what it comes after is known to be of its history, else OtherEpoch."""
         answer = await self._reader.top(ask)
-        epoch = answer.stamp.position.epoch
-        if ask.after is not None and not self._epochs.same(epoch, ask.after.epoch):
+        at = answer.stamp.position
+        if ask.after is not None and not self._epochs.same(at, _ended_at(ask.after)):
             raise OtherEpoch
         return answer
 
@@ -175,6 +175,10 @@ class Boards:
             await self._generations.recover(generation)
         except RedisUnavailable as error:
             self._breaker.trip(error)
+
+
+def _ended_at(after: After) -> Position:
+    return Position(after.epoch, after.sequence)
 
 
 def _reaches(position: Position, at_least: Position | None) -> bool:

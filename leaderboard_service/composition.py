@@ -83,16 +83,22 @@ class LeaderboardApp:
         timeout_s = settings.redis_timeout_s
         # Reads, the follower, and all else have connections of their own.
         self._read_link = RedisLink(
-            settings.redis_url, connections=CONNECTIONS, timeout_s=timeout_s
+            settings.redis_url, connections=CONNECTIONS, timeout_s=timeout_s, use="reads"
         )
         self._follow_link = RedisLink(
-            settings.redis_url, connections=1, timeout_s=max(timeout_s, 5.0)
+            settings.redis_url, connections=1, timeout_s=max(timeout_s, 5.0), use="follower"
         )
         self._work_link = RedisLink(
-            settings.redis_url, connections=_WORK_CONNECTIONS, timeout_s=max(timeout_s, 2.0)
+            settings.redis_url,
+            connections=_WORK_CONNECTIONS,
+            timeout_s=max(timeout_s, 2.0),
+            use="work",
         )
         self._verify_link = RedisLink(
-            settings.redis_url, connections=_VERIFY_CONNECTIONS, timeout_s=max(timeout_s, 2.0)
+            settings.redis_url,
+            connections=_VERIFY_CONNECTIONS,
+            timeout_s=max(timeout_s, 2.0),
+            use="verification",
         )
         credentials = channel_credentials(settings)
         self._calls = _to_progress(settings, credentials)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from grpc import aio
 
+from leaderboard_service import metrics
 from leaderboard_service.boards import Need
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.fallback import Remaining
@@ -63,6 +64,7 @@ class Consistency:
         self._waiting = 0
         self._probe_at = -math.inf
         self._secrets = TokenSecrets()
+        metrics.WRITE_WAITERS.set_function(lambda: self._waiting)
 
     async def ask(
         self, token: str, remaining: Remaining, question: Callable[[Need], Awaitable[T]]

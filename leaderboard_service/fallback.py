@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc.aio as grpc_aio
+import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from leaderboard_service import metrics
 from leaderboard_service.domain.answer import (
     Entry,
     ListAnswer,
@@ -18,7 +20,7 @@ from leaderboard_service.domain.answer import (
     TopAnswer,
 )
 from leaderboard_service.domain.board import Board
-from leaderboard_service.domain.question import AroundAsk, BatchAsk, RankAsk, TopAsk
+from leaderboard_service.domain.question import After, AroundAsk, BatchAsk, RankAsk, TopAsk
 from leaderboard_service.domain.request import token_after
 from leaderboard_service.token_secrets import TokenSecrets
 from shared.errors import (
@@ -34,6 +36,9 @@ from shared.gen.laurel.types.v1 import types_pb2
 from shared.rank_mode import RankMode
 from shared.signed_token import Signer
 from shared.status import error_from_peer
+from shared.trouble import Trouble
+
+log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.25
 
@@ -53,9 +58,11 @@ class Fallback:
     ) -> None:
         self._stub = stub
         self._signer = signer
-        self._free = limit
+        self._limit = self._free = limit
         self._timeout_s = timeout_s
         self._secrets = TokenSecrets()
+        self._trouble = Trouble(log)
+        metrics.FALLBACK_READS.set_function(lambda: limit - self._free)
 
     async def rank(self, ask: RankAsk, remaining: Remaining) -> RankAnswer:
         """Where one user stands."""
@@ -98,7 +105,7 @@ class Fallback:
         except InvalidInput as error:
             if ask.after is None or error.reason != "INVALID_PAGE_TOKEN":
                 raise
-            if await self._is_present(ask.after.epoch, ask.board, remaining):
+            if await self._is_present(ask.after, ask.board, remaining):
                 raise self._secrets.found_different() from None
             raise
         if token:
@@ -110,13 +117,13 @@ class Fallback:
             _entry(found.user_standing) if found.HasField("user_standing") else None,
         )
 
-    async def _is_present(self, epoch: str, board: Board, remaining: Remaining) -> bool:
-        """Whether it is the epoch of the present history: a token that names it is not of another
-        one.
-        """
+    async def _is_present(self, after: After, board: Board, remaining: Remaining) -> bool:
+        """Whether it is of the present tenure: a token that names it is not of another history."""
         request = progress_pb2.ListStandingsRequest(board=board_message(board), page_size=1)
         found = await self._call(self._stub.ListStandings, request, remaining)
-        return bool(found.position.epoch == epoch)
+        return bool(
+            found.position.epoch == after.epoch and found.position.sequence >= after.sequence
+        )
 
     async def around(self, ask: AroundAsk, remaining: Remaining) -> ListAnswer:
         """The entries around one user; none when the user is not on the board."""
@@ -143,6 +150,7 @@ class Fallback:
 
     async def _call(self, method: Any, request: Any, remaining: Remaining) -> Any:
         if self._free <= 0:
+            self._trouble.met("too many reads from postgresql", limit=self._limit)
             raise ResourceExhausted(
                 "TOO_MANY_FALLBACK_READS",
                 "Boards are answered from PostgreSQL, and too many reads are under way.",
@@ -161,6 +169,8 @@ class Fallback:
             raise _failed(error_from_peer(error), hurried=hurried) from None
         finally:
             self._free += 1
+            if self._free == self._limit:
+                self._trouble.over("room for reads from postgresql again")
 
 
 def _failed(error: LaurelError, *, hurried: bool) -> LaurelError:

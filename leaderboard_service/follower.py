@@ -16,18 +16,18 @@ from leaderboard_service.status import Status
 from leaderboard_service.store.boards import Broken, GenerationGone, Meta, Moved
 from leaderboard_service.store.client import RedisRefused, RedisUnavailable
 from leaderboard_service.streams import HistoryCall, ReadAhead, next_message
-from leaderboard_service.trouble import Trouble
 from shared.gen.laurel.progress.v1.progress_pb2 import WatchXpDeltasRequest
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from shared.gen.laurel.types.v1.types_pb2 import Position as PositionMessage
 from shared.status import error_from_peer
+from shared.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
 # ProgressService sends a checkpoint at least every 15 s.
 _SILENCE_S = 40.0
 _FIRST_PAUSE_S = 0.05
-_RETRY_CAP_S = 5.0
+_RETRY_CAP_S = 2.0
 # After so long a try counts as one that went well.
 _STEADY_S = 5.0
 # The history that Redis stands in is not that of PostgreSQL (any more).
@@ -64,19 +64,31 @@ class Follower:
         self._breaker = breaker
         self._status = status
         self._trouble = Trouble(log)
+        self._failures = 0
+        self._hurried_at = -_STEADY_S
 
     async def run(self) -> None:
         """Follows for ever; what does not last is tried again after a growing pause."""
-        failures = 0
         while True:
             began = time.monotonic()
+            self._failures += 1
             try:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - logged, and tried again
                 self._note_failure(error)
             # A stream may end, as when ProgressService restarts; one after another may not.
-            failures = failures + 1 if time.monotonic() - began < _STEADY_S else 0
-            await asyncio.sleep(_pause_s(failures))
+            if time.monotonic() - began >= _STEADY_S:
+                self._failures = 0
+            await asyncio.sleep(_pause_s(self._failures))
+
+    def _hurry(self) -> None:
+        """What to do next is known, so it is done soon, however often tries failed before; unless
+        that was so a moment ago: boards that go wrong as soon as they are built can wait.
+        """
+        now = time.monotonic()
+        if now - self._hurried_at >= _STEADY_S:
+            self._failures = 0
+            self._hurried_at = now
 
     async def _follow(self) -> None:
         """One stream, from Redis's position to its end. Raises when it did not get going."""
@@ -105,6 +117,7 @@ class Follower:
             raise
         except Exception as error:
             raise NotBuilt from error
+        self._hurry()
 
     async def _apply_stream(self, applier: Applier) -> None:
         try:
@@ -113,10 +126,12 @@ class Follower:
         except Refused as refused:
             log.warning("position refused; boards are rebuilt", reason=str(refused))
             await self._generations.retire(applier.generation)
+            self._hurry()
         except Broken as broken:
             metrics.MISMATCHES.labels("broken").inc()
             log.warning("boards are not as counted; they are rebuilt", what=str(broken))
             await self._generations.retire(applier.generation)
+            self._hurry()
         except GenerationGone:
             metrics.MISMATCHES.labels("gone").inc()
         except Moved as moved:
@@ -128,7 +143,9 @@ class Follower:
         The stream goes on from the one that is least far, whose position may be of a past that
         this history shares with a lost one that others have followed.
         """
-        for position in set(meta.positions) - {meta.position}:
+        for position in meta.positions:
+            if position == meta.position:
+                continue
             call = self._watch(position)
             try:
                 await next_message(call, _SILENCE_S)

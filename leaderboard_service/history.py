@@ -29,6 +29,21 @@ class HistoryLost(Exception):
     """The history does not go on where it was left: PostgreSQL is another than it was."""
 
 
+class HistoryPruned(HistoryLost):
+    """It went on, and what comes next was pruned before it was read."""
+
+
+def check_lost(error: aio.AioRpcError) -> None:
+    """Raises HistoryLost if the error says that the history does not go on, HistoryPruned if it
+    says why.
+    """
+    reason = error_from_peer(error).reason
+    if reason == "HISTORY_TRUNCATED":
+        raise HistoryPruned(reason) from None
+    if reason == "EPOCH_MISMATCH":
+        raise HistoryLost(reason) from None
+
+
 class History:
     """The changes after a position, handed out in order. A stream that ends is opened again.
 
@@ -140,6 +155,7 @@ class History:
 
     def _check_passing(self, error: aio.AioRpcError) -> None:
         """Raises HistoryLost unless it is of a kind that passes, and the error when it does not."""
+        check_lost(error)
         refusal = error_from_peer(error)
         if not isinstance(refusal, Unavailable | ResourceExhausted | DeadlineExceeded):
             raise HistoryLost(refusal.reason) from None

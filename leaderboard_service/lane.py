@@ -68,6 +68,11 @@ class Lane(Generic[AskT]):
         self._wake = asyncio.Event()
         self._pace_s = 0.0
 
+    @property
+    def waiting(self) -> int:
+        """How many different asks wait."""
+        return len(self._waiting)
+
     async def ask(self, ask: AskT) -> Outcome:
         """The answer, or why there is none here.
 

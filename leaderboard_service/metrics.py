@@ -12,6 +12,23 @@ READ_BATCH = Histogram(
     "Asks that one read of Redis answered.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128),
 )
+READS_WAITING = Gauge(
+    "laurel_reads_waiting", "Different questions that wait to be read from Redis.", ["kind"]
+)
+REDIS_CONNECTIONS = Gauge(
+    "laurel_redis_connections", "Most connections to Redis at once, by what they are for.", ["use"]
+)
+REDIS_CALLS = Gauge(
+    "laurel_redis_calls",
+    "Calls to Redis under way; those beyond the connections wait for one.",
+    ["use"],
+)
+FALLBACK_READS = Gauge(
+    "laurel_fallback_reads", "Reads from PostgreSQL under way, of LAUREL_FALLBACK_LIMIT."
+)
+WRITE_WAITERS = Gauge(
+    "laurel_write_waiters", "Reads that wait for the write of their consistency token."
+)
 FALLBACKS = Counter(
     "laurel_fallbacks_total", "Answers that Redis could not give, by reason.", ["reason"]
 )

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
+from leaderboard_service import metrics
 from leaderboard_service.breaker import RedisBreaker
 from leaderboard_service.domain.answer import ListAnswer, RankAnswer, TopAnswer
 from leaderboard_service.domain.question import AroundAsk, Ask, BatchAsk, RankAsk, TopAsk
@@ -49,8 +51,15 @@ class BoardReader:
         self._batches = Lane(read(reads.batch), _weigh_batch, patience_s)
         self._tops = Lane(read(reads.top), _weigh_top, patience_s)
         self._arounds = Lane(read(reads.around), _weigh_around, patience_s)
-        for lane in (self._ranks, self._batches, self._tops, self._arounds):
+        lanes: dict[str, Lane[Any]] = {
+            "rank": self._ranks,
+            "batch": self._batches,
+            "top": self._tops,
+            "around": self._arounds,
+        }
+        for kind, lane in lanes.items():
             breaker.when_opened(lane.abandon)
+            metrics.READS_WAITING.labels(kind).set_function(partial(_waiting, lane))
 
     async def rank(self, ask: RankAsk) -> RankAnswer:
         """Where one user stands."""
@@ -92,6 +101,10 @@ class BoardReader:
                 raise
 
         return read_current
+
+
+def _waiting(lane: Lane[Any]) -> float:
+    return lane.waiting
 
 
 def _answer(outcome: Outcome) -> object:

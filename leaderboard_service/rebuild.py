@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import structlog
 from grpc import aio
@@ -15,6 +16,7 @@ from leaderboard_service.applier import Applier, Target
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Floors, board_name
 from leaderboard_service.domain.fold import Profile
+from leaderboard_service.history import check_lost
 from leaderboard_service.pace import go_on, rest
 from leaderboard_service.status import Status
 from leaderboard_service.store.boards import Meta, PartMeta
@@ -22,7 +24,6 @@ from leaderboard_service.store.client import RedisLink, RedisUnavailable
 from leaderboard_service.store.keys import Generation, new_generation
 from leaderboard_service.store.loader import GenerationLoader
 from leaderboard_service.streams import next_message
-from leaderboard_service.trouble import Trouble
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
     ProgressServiceStub,
@@ -30,6 +31,7 @@ from shared.gen.laurel.progress.v1.progress_pb2_grpc import (
 )
 from shared.gen.laurel.types.v1 import types_pb2
 from shared.periods import Window
+from shared.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -177,7 +179,7 @@ class Rebuilder:
             position=run.position.sequence,
             seconds=round(time.monotonic() - started, 3),
         )
-        for other in others:
+        for other in sorted(others, key=attrgetter("id")):
             await self._generations.drop(other)
 
     async def _leave(self, generation: Generation, *, built: bool) -> None:
@@ -220,7 +222,10 @@ class Rebuilder:
         return await loader.finish(PartMeta(run.position, numbered_us, begun_us, floors))
 
     async def _catch_up(self, run: Run, generation: Generation, meta: Meta) -> None:
-        """Brings the new boards to where those are that are read, so that no answer goes back."""
+        """Brings the new boards to where those are that are read, so that no answer goes back.
+
+        Raises HistoryLost, and HistoryPruned when loading took longer than history is kept.
+        """
         target = await self._sequence()
         if target <= meta.position.sequence:
             return
@@ -230,7 +235,11 @@ class Rebuilder:
         try:
             give_up = time.monotonic() + _CATCH_UP_S
             while applier.meta.position.sequence < target and time.monotonic() < give_up:
-                message = await next_message(call, _SILENCE_S)
+                try:
+                    message = await next_message(call, _SILENCE_S)
+                except aio.AioRpcError as error:
+                    check_lost(error)
+                    raise
                 if message is None or message.head_sequence < target:
                     # The old boards are ahead of this history: they are not to be matched.
                     return

@@ -2,8 +2,8 @@
 
 import structlog
 
-from leaderboard_service.trouble import Trouble
 from shared.errors import Unavailable
+from shared.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from operator import attrgetter
 
 import structlog
 
@@ -13,7 +14,7 @@ from leaderboard_service.store.boards import BoardWriter
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
-from leaderboard_service.trouble import Trouble
+from shared.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +103,7 @@ class Upkeep:
     async def sweep(self) -> None:
         """Deletes generations that were nobody's at the last sweep already."""
         orphans = await self._generations.orphans()
-        for generation in orphans & self._orphans:
+        for generation in sorted(orphans & self._orphans, key=attrgetter("id")):
             dropped = await self._generations.drop(generation)
             log.info("dead generation deleted", generation=generation.id, keys=dropped)
         self._orphans = orphans

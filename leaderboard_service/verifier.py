@@ -20,9 +20,9 @@ from leaderboard_service.store.boards import Broken, GenerationGone
 from leaderboard_service.store.client import RedisUnavailable
 from leaderboard_service.store.generations import Generations
 from leaderboard_service.store.keys import Generation
-from leaderboard_service.trouble import Trouble
 from leaderboard_service.verification import Tally, Verification
 from shared.errors import FailedPrecondition, LaurelError
+from shared.trouble import Trouble
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from progress_service.course_worker import CourseWorker
 from progress_service.credit_log import CreditLog
 from progress_service.domain.streak import civil_day
 from progress_service.exporter import Exporter
-from progress_service.health import follow_database, migrate
+from progress_service.health import DatabaseHealth, migrate
+from progress_service.history_pruner import HistoryPruner
 from progress_service.importer import Importer
 from progress_service.numbered_writer import NumberedWriter
 from progress_service.publisher import Publisher
@@ -34,6 +35,7 @@ from progress_service.store.database import Database, Purpose
 from progress_service.store.driver import DatabaseRefused
 from progress_service.store.dry_run import MAX_FACTS, DryRun
 from progress_service.store.group_writer import GroupWriter
+from progress_service.store.history_pruning import Kept
 from progress_service.store.recorder import Recorder
 from progress_service.store.users import Profiles
 from progress_service.token_resolver import TokenResolver
@@ -74,6 +76,7 @@ class ProgressApp:
     publisher: Publisher
     verifier: Verifier
     course_worker: CourseWorker
+    history_pruner: HistoryPruner
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, stopped: asyncio.Event) -> None:
@@ -96,6 +99,7 @@ class ProgressApp:
     async def _serve(self, stopped: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
+            self.server.take_calls(take=False)
             await self.server.start()
             async with asyncio.TaskGroup() as tasks:
                 background = tasks.create_task(self._work())
@@ -105,6 +109,7 @@ class ProgressApp:
 
     async def _work(self) -> None:
         await migrate(self.database)
+        self.server.take_calls(take=True)
         async with asyncio.TaskGroup() as tasks:
             for part in (
                 self.committer,
@@ -112,9 +117,10 @@ class ProgressApp:
                 self.publisher,
                 self.verifier,
                 self.course_worker,
+                self.history_pruner,
             ):
                 tasks.create_task(part.run())
-            tasks.create_task(follow_database(self.database, self.server, self.ready))
+            tasks.create_task(DatabaseHealth(self.database, self.server, self.ready).run())
 
 
 def _first(group: BaseExceptionGroup[DatabaseRefused]) -> BaseException:
@@ -172,6 +178,9 @@ def _parts(
         publisher=publisher,
         verifier=Verifier(database, settings.verify_users_per_second),
         course_worker=CourseWorker(database, courses),
+        history_pruner=HistoryPruner(
+            database, Kept(settings.history_keep, settings.history_keep_changes)
+        ),
     )
 
 

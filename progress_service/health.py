@@ -12,6 +12,8 @@ log = structlog.get_logger(__name__)
 
 _CHECK_S = 1.0
 _ANSWER_S = 5.0
+_PATIENCE = 2
+"""So often: a process that itself stood still takes the answer that has come meanwhile."""
 
 
 async def migrate(database: Database) -> None:
@@ -34,24 +36,52 @@ async def migrate(database: Database) -> None:
             return
 
 
-async def follow_database(database: Database, server: RpcServer, ready: asyncio.Event) -> None:
-    """Keeps grpc.health.v1 true to whether the database answers; sets `ready` the first time."""
-    serving = False
-    while True:
-        answers = await _answers(database)
-        if answers != serving:
-            log.log(20 if answers else 30, "serving" if answers else "database does not answer")
-            await server.set_serving(serving=answers)
-            serving = answers
-        if answers:
-            ready.set()
-        await asyncio.sleep(_CHECK_S)
+class DatabaseHealth:
+    """Keeps grpc.health.v1 true to whether the database answers; `ready` is set the first time.
+
+    A link may go silent without an end: a network that drops what it carries, a server that
+    hangs. Then nothing that waits for an answer ever gets one, so all connections are given up,
+    and whoever waits is told.
+    """
+
+    def __init__(self, database: Database, server: RpcServer, ready: asyncio.Event) -> None:
+        self._database = database
+        self._server = server
+        self._ready = ready
+        self._serving = False
+
+    async def run(self) -> None:
+        """Checks for ever."""
+        while True:
+            check = asyncio.create_task(_answers(self._database))
+            try:
+                await self._follow(check)
+            finally:
+                check.cancel()
+                await asyncio.wait({check})
+            await asyncio.sleep(_CHECK_S)
+
+    async def _follow(self, check: asyncio.Task[bool]) -> None:
+        for _ in range(_PATIENCE):
+            await asyncio.wait({check}, timeout=_ANSWER_S)
+            await self._note(serving=check.done() and check.result())
+            if check.done():
+                return
+        given_up = self._database.abandon()
+        log.warning("the database is silent", connections_given_up=given_up)
+
+    async def _note(self, *, serving: bool) -> None:
+        if serving != self._serving:
+            log.log(20 if serving else 30, "serving" if serving else "database does not answer")
+            await self._server.set_serving(serving=serving)
+            self._serving = serving
+        if serving:
+            self._ready.set()
 
 
 async def _answers(database: Database) -> bool:
     try:
-        async with asyncio.timeout(_ANSWER_S):
-            await database.check()
+        await database.check()
     except Exception as error:  # noqa: BLE001 - the service stays up and says it cannot serve
         log.debug("health check failed", error=type(error).__name__)
         return False

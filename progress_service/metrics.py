@@ -35,8 +35,31 @@ SEQUENCER_FAILURES = Counter("laurel_sequencer_failures_total", "Batches that fa
 TENURES = Counter("laurel_sequencer_tenures_total", "Times this process took the numbering over.")
 HEAD_SEQUENCE = Gauge("laurel_head_sequence", "The newest number that this process has given.")
 
+DATABASE_CONNECTIONS = Gauge(
+    "laurel_database_connections", "Most database connections at once, by purpose.", ["purpose"]
+)
+DATABASE_IN_USE = Gauge("laurel_database_in_use", "Of them, those in use.", ["purpose"])
+DATABASE_WAITING = Gauge(
+    "laurel_database_waiting", "Calls and workers that wait for one.", ["purpose"]
+)
+DATABASE_BUSY = Counter(
+    "laurel_database_busy_total",
+    "Calls that waited in vain for a database connection (DATABASE_BUSY), by purpose.",
+    ["purpose"],
+)
+DATABASE_OPENED = Counter("laurel_database_opened_total", "Database connections opened.")
+
 WATCHERS = Gauge("laurel_watchers", "Streams of WatchXpDeltas.")
+TOKEN_WAITERS = Gauge(
+    "laurel_token_waiters", "Calls that wait for the number of a write (ResolveConsistencyToken)."
+)
 PUBLISHED_CHANGES = Counter("laurel_published_changes_total", "Changes sent to watchers.")
+
+PRUNED_CHANGES = Counter("laurel_pruned_changes_total", "Changes pruned from the history.")
+OLDEST_SEQUENCE = Gauge(
+    "laurel_oldest_sequence", "The oldest change that is kept; 0 before this process has looked."
+)
+PRUNING_FAILURES = Counter("laurel_pruning_failures_total", "Batches that could not be pruned.")
 
 VERIFIED_USERS = Counter(
     "laurel_verified_users_total", "Users whose figures were verified in the background."

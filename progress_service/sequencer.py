@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 _POLL_S = 0.05
 """How long a change of another replica's writer may lie unseen; our own wake us."""
-_MAX_PAUSE_S = 5.0
+_MAX_PAUSE_S = 2.0
 _STAND_BY_S = 0.5
 _LOCKED_S = 0.01
 _PACE_S = 0.02

@@ -21,9 +21,9 @@ class ProgressSettings(ServiceSettings):
     postgres_pool_size: Annotated[int, Field(ge=4, le=200)] = Field(
         16,
         description="Most connections at once, besides one each for the sequencer, the health "
-        "check, LISTEN and course jobs, and 3 for verifications, backfills, exports and erasures. "
-        "Of them LAUREL_GROUP_WRITERS are for submissions, 2 for imports, 2 for edits (1 each in a "
-        "small pool), the others for reads.",
+        "check, LISTEN, and course jobs with pruning, and 3 for verifications, backfills, exports "
+        "and erasures. Of them LAUREL_GROUP_WRITERS are for submissions, 2 for imports, 2 for "
+        "edits (1 each in a small pool), the others for reads.",
     )
     group_size: Annotated[int, Field(ge=1, le=1000)] = Field(
         256, description="Most submissions that are committed together."
@@ -42,6 +42,16 @@ class ProgressSettings(ServiceSettings):
     )
     checkpoint_seconds: Annotated[float, Field(gt=0, le=15)] = Field(
         1.0, description="How often an idle watcher is told how far the history is."
+    )
+    history_keep: Annotated[timedelta, Field(ge=timedelta(), le=timedelta(days=36_500))] = Field(
+        timedelta(days=7),
+        description="How long changes are kept for watchers of the history: ISO 8601 such as P7D, "
+        "or days and a time such as 7 days, 0:00:00. It must be longer than boards take to be "
+        "rebuilt. PT0S: for ever.",
+    )
+    history_keep_changes: Annotated[int, Field(ge=0, le=10**15)] = Field(
+        1_000_000,
+        description="How many of the newest changes are kept at least, however old they are.",
     )
     verify_users_per_second: Annotated[float, Field(ge=0, le=100_000)] = Field(
         50.0,

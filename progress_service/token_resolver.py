@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from progress_service import metrics
 from progress_service.domain.write_mark import WriteMark
 from progress_service.publisher import Publisher, not_numbered_yet
 from progress_service.store import written
@@ -24,6 +25,9 @@ class TokenResolver:
     """For a caller without a deadline."""
     max_waiting: int = 256
     waiting: int = 0
+
+    def __post_init__(self) -> None:
+        metrics.TOKEN_WAITERS.set_function(lambda: self.waiting)
 
     async def resolve(self, mark: WriteMark, remaining_s: Callable[[], float | None]) -> Place:
         """The place of the marked write, once it is numbered.

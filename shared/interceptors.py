@@ -1,8 +1,9 @@
 """What happens around every RPC, in one place: who may, bounds, errors → status, metrics, logs.
 
 A request arrives as bytes. Before anything is made of them the caller is known, its role admits
-it, and its bounds leave room; then they are parsed, held against the method's rule about users and
-fields, then against the contract's rules about values, and only then a servicer sees them.
+it, its bounds leave room, and so do those of this process; then they are parsed, held against the
+method's rule about users and fields, then against the contract's rules about values, and only then
+a servicer sees them.
 """
 
 from __future__ import annotations

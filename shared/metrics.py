@@ -19,6 +19,15 @@ CALLS_LIMITED = Counter(
     "Calls refused because their caller was over a bound, by reason.",
     ["reason"],
 )
+UNDER_WAY = Gauge(
+    "laurel_under_way",
+    "Calls, and streams, that count against this process's bounds.",
+    ["what"],
+)
+UNDER_WAY_BOUND = Gauge("laurel_under_way_bound", "How many of them there may be.", ["what"])
+EXHAUSTED = Counter(
+    "laurel_exhausted_total", "Calls refused as RESOURCE_EXHAUSTED, by reason.", ["reason"]
+)
 AUTH_KEYS_READ_TIME = Gauge(
     "laurel_auth_keys_read_timestamp_seconds",
     "When the key set that tokens are verified with was last read; 0: never, or there is none.",

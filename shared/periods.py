@@ -8,7 +8,7 @@ import re
 from datetime import date, datetime, timedelta
 from enum import IntEnum
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 class Window(IntEnum):
@@ -35,6 +35,15 @@ _SHAPES = {
     Window.WEEK: 'like "2026-W47"',
     Window.DAY: 'like "2026-11-20"',
 }
+
+
+def known_zone(name: str) -> str:
+    """The name of an IANA time zone; raises ValueError for another one."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not an IANA time zone") from None
+    return name
 
 
 def period_of(window: Window, day: date) -> str:

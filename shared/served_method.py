@@ -16,9 +16,10 @@ from grpc import aio
 from shared import metrics, validation
 from shared.access import AccessRule
 from shared.caller import Caller, current_call, request_id
-from shared.errors import LaurelError
-from shared.gate import Gate, check_size
+from shared.errors import LaurelError, ResourceExhausted
+from shared.gate import Gate, Stay, check_size
 from shared.identity import Identity
+from shared.load import check_in_time
 from shared.status import CODES
 from shared.wire import fail, only_request, parsed, refuse, unimplemented
 
@@ -95,12 +96,10 @@ class ServedMethod:
         self._rule.admit(identity)
         stay = await self._gate.enter(identity, context, stream=False)
         try:
-            return await self._behaviour(
-                await self._requested(identity, requests, context), context
-            )
+            request = await self._requested(identity, requests, context, stay)
+            return await self._behaviour(request, context)
         finally:
-            if stay is not None:
-                stay.end()
+            stay.end()
 
     async def stream(self, requests: Any, context: Any) -> None:
         code = "OK"
@@ -125,22 +124,28 @@ class ServedMethod:
         stay = await self._gate.enter(identity, context, stream=True)
         try:
             async with self._gate.while_valid(caller):
-                answer = self._behaviour(
-                    await self._requested(identity, requests, context), context
-                )
+                request = await self._requested(identity, requests, context, stay)
+                answer = self._behaviour(request, context)
                 if inspect.isasyncgen(answer):
                     await _write_all(answer, context)
                 else:
                     await answer
         finally:
-            if stay is not None:
-                stay.end()
+            stay.end()
 
-    async def _requested(self, identity: Identity, requests: Any, context: Any) -> Any:
-        """The request, or the iterator of requests, that the servicer gets."""
+    async def _requested(self, identity: Identity, requests: Any, context: Any, stay: Stay) -> Any:
+        """The request, or the iterator of requests, that the servicer gets.
+
+        Only now the call takes a place in this process: whoever is slow to send, or held up
+        before, takes none from others.
+        """
         if self._streams_requests:
+            stay.begin()
             return self._each(identity, requests)
-        return self._checked(identity, await only_request(context))
+        data = await only_request(context)
+        check_in_time(context.time_remaining())
+        stay.begin()
+        return self._checked(identity, data)
 
     async def _each(
         self, identity: Identity, requests: AsyncIterator[bytes]
@@ -175,6 +180,8 @@ class ServedMethod:
         that the error has passed may: see `forget_frames`.
         """
         if isinstance(error, LaurelError):
+            if isinstance(error, ResourceExhausted):
+                metrics.EXHAUSTED.labels(error.reason).inc()
             log.debug(
                 "call refused", method=self._method, reason=error.reason, message=error.message
             )

@@ -24,15 +24,19 @@ from shared.tls import server_credentials
 
 log = structlog.get_logger(__name__)
 
-_MAX_PENDING_CALLS = 20_000
+_MAX_PENDING_CALLS = 5_000
 _LOOK_EVERY_S = 0.25
+_FOREVER_S = 86_400.0
 _MAX_ERROR_CHARS = 200
 
 # Port sharing is off: two servers on one port would each get some of the calls.
 OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.so_reuseport", 0),
-    # Calls that wait for the event loop. Beyond gRPC's own 1,000 it drops them as CANCELLED,
-    # without a reason; the services' own bounds answer RESOURCE_EXHAUSTED instead.
+    # Calls that nobody has looked at yet, as when they arrive faster than they can be answered, or
+    # refused: which costs nearly as much. They are handed over one by one, so they wait here and
+    # not in the services, whose bounds see none of them. From so many on gRPC drops some, at twice
+    # as many all, as CANCELLED without a reason. A queue of a second or two outlasts a burst; of a
+    # longer one each call would come to its turn when its deadline has passed.
     ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
     ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING_CALLS),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -94,6 +98,10 @@ class RpcServer:
         self._register(service)
         self._services.append(service)
         self._names.append(service.descriptor.full_name)
+
+    def take_calls(self, *, take: bool) -> None:
+        """Whether calls are taken, or are Unavailable (STARTING). Health is told all the time."""
+        self._gate.starting = not take
 
     async def start(self) -> None:
         """Binds and answers calls; one line on stderr and exit status 1 if it cannot listen."""
@@ -172,11 +180,13 @@ class RpcServer:
         """
         await self._health.enter_graceful_shutdown()
         self.draining.set()
-        stopping = asyncio.create_task(self._server.stop(grace_s))
+        # Only None ends calls safely while another `stop` waits: one whose time is over frees what
+        # the other still uses, and the process dies (grpcio 1.85). So no other one's time ever is.
+        stopping = asyncio.create_task(self._server.stop(_FOREVER_S))
         ended = asyncio.create_task(self._boundary.wait_idle())
-        await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopping, ended}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
         ended.cancel()
-        await self._server.stop(0)
+        await self._server.stop(None)
         await stopping
         for task in self._tasks:
             task.cancel()

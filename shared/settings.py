@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,19 +11,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.auth.key_source import check_source
 from shared.bad_setting import BadSetting
 from shared.exposure import check_call, check_no_auth, check_plaintext, is_this_machine
+from shared.periods import known_zone
 from shared.signed_token import Signer
 from shared.tls_files import TlsFiles, check
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 MIN_SECRET_CHARS = 32
-
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name!r} is not an IANA time zone") from None
-    return name
 
 
 def _long_secret(secret: SecretStr) -> SecretStr:
@@ -93,7 +86,7 @@ class CommonSettings(BaseSettings):
     leaderboard_address: str = Field(
         "", description="Where to reach LeaderboardService; empty: this machine, at its port."
     )
-    timezone: Annotated[str, AfterValidator(_known_zone)] = Field(
+    timezone: Annotated[str, AfterValidator(known_zone)] = Field(
         "UTC", description="IANA zone whose civil dates the windows are made of."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -267,6 +260,15 @@ class ServiceSettings(CommonSettings):
     )
     service_streams: Annotated[int, Field(ge=0, le=100_000)] = Field(
         2_000, description="The same for each backend (role service); 0: unbounded."
+    )
+
+    max_concurrent_calls: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        3_000,
+        description="Calls under way at once, of all callers, in each process; more are "
+        "RESOURCE_EXHAUSTED (SERVER_BUSY) at once. About what it answers in a second.",
+    )
+    max_streams: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        6_000, description="The same of open streams."
     )
 
     @model_validator(mode="after")

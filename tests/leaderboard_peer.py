@@ -152,7 +152,7 @@ class Peer(
         first, size = 0, request.page_size or 50
         if request.page_token:
             last = page_token.decode(SIGNER, request.page_token, name, request.rank_mode)
-            if last.epoch not in self.epochs:
+            if last.epoch not in self.epochs or last.sequence > len(self.changes):
                 raise page_token.of_another_history()
             after = (-last.score, last.user_id)
             first = sum((-entry.score, entry.user_id) <= after for entry in board)
@@ -171,7 +171,9 @@ class Peer(
             as_of_time=self.changes[-1].numbered_time if self.changes else None,
         )
         if first + size < len(board):
-            last_seen = page_token.PageToken(self.epoch, page[-1].score, page[-1].user_id)
+            last_seen = page_token.PageToken(
+                self.epoch, len(self.changes), page[-1].score, page[-1].user_id
+            )
             response.next_page_token = page_token.encode(SIGNER, name, request.rank_mode, last_seen)
         for entry in board:
             if entry.user_id == request.user_id:

@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.store.database import Database
 
@@ -27,8 +28,15 @@ async def scans(
 ) -> list[Scan]:
     """Runs the statement; every scan of a table in its plan, with the rows that it read."""
     async with database.read() as connection:
-        explain = text(f"{_EXPLAIN} {statement}")
-        return [*_scans((await connection.execute(explain, params)).scalar_one()[0]["Plan"])]
+        return await scans_within(connection, statement, params)
+
+
+async def scans_within(
+    connection: AsyncConnection, statement: TextClause | str, params: Mapping[str, Any]
+) -> list[Scan]:
+    """The same in the caller's transaction, where a statement may write."""
+    explain = text(f"{_EXPLAIN} {statement}")
+    return [*_scans((await connection.execute(explain, params)).scalar_one()[0]["Plan"])]
 
 
 async def query_scans(sql: asyncpg.Connection, query: str, *arguments: object) -> list[Scan]:
@@ -38,7 +46,7 @@ async def query_scans(sql: asyncpg.Connection, query: str, *arguments: object) -
 
 
 def _scans(node: dict[str, Any]) -> Iterator[Scan]:
-    if "Relation Name" in node:
+    if "Relation Name" in node and node["Node Type"] != "ModifyTable":
         removed = sum(rows for key, rows in node.items() if key.startswith("Rows Removed"))
         rows = round((node["Actual Rows"] + removed) * node["Actual Loops"])
         yield Scan(node["Relation Name"], node.get("Index Name", ""), rows)

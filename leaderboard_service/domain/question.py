@@ -10,12 +10,14 @@ from shared.rank_mode import RankMode
 class After:
     """Where a page begins: after this score and user, whether they still stand there or not.
 
-    `epoch` says in which history; within one it makes no other page.
+    `epoch` and `sequence` are the position of the answer that ended there; within one history they
+    make no other page.
     """
 
     score: int
     user_id: str
     epoch: str = field(default="", compare=False)
+    sequence: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,10 +103,10 @@ def page_after(signer: Signer, token: str, board: Board, mode: RankMode) -> Afte
     if not token:
         return None
     last = page_token.decode(signer, token, board.name, mode)
-    return After(last.score, last.user_id, last.epoch)
+    return After(last.score, last.user_id, last.epoch, last.sequence)
 
 
 def token_after(signer: Signer, board: Board, mode: RankMode, after: After) -> str:
     """The token of the page that begins there."""
-    last = page_token.PageToken(after.epoch, after.score, after.user_id)
+    last = page_token.PageToken(after.epoch, after.sequence, after.score, after.user_id)
     return page_token.encode(signer, board.name, mode, last)

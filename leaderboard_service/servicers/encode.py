@@ -11,6 +11,7 @@ from leaderboard_service.domain.answer import (
     Entry,
     ListAnswer,
     Page,
+    Position,
     RankAnswer,
     Stamp,
     TopAnswer,
@@ -44,8 +45,8 @@ class Encoder:
         """
         page = answer.page
         if page.encoded is None:
-            # A page is shared at one position only, and so in one epoch.
-            page.encoded = self._page(ask, page, answer.stamp.position.epoch)
+            # A page is shared at one position only.
+            page.encoded = self._page(ask, page, answer.stamp.position)
         rest = pb.GetTopResponse(
             user_entry=entry_message(answer.user) if answer.user else None,
             state=self.state(ask.board, answer.stamp, answer.total),
@@ -80,11 +81,11 @@ class Encoder:
             state=self.state(board, answer.stamp, answer.total),
         ).SerializeToString()
 
-    def _page(self, ask: TopAsk, page: Page, epoch: str) -> bytes:
+    def _page(self, ask: TopAsk, page: Page, at: Position) -> bytes:
         message = pb.GetTopResponse(entries=map(entry_message, page.entries))
         if page.more and page.entries:
             last = page.entries[-1]
-            after = After(last.score, last.user_id, epoch)
+            after = After(last.score, last.user_id, at.epoch, at.sequence)
             message.next_page_token = token_after(self._signer, ask.board, ask.mode, after)
         return message.SerializeToString()
 

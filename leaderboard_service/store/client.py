@@ -21,6 +21,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from leaderboard_service import metrics
 from leaderboard_service.redis_address import ClusterAddress, cluster_address
 
 T = TypeVar("T")
@@ -40,11 +41,15 @@ class RedisRefused(RedisUnavailable):
 class RedisLink:
     """Some connections to one Redis, used through `call`; each call has a deadline.
 
-    Commands are never repeated by themselves: whoever calls knows whether that is safe.
+    Commands are never repeated by themselves: whoever calls knows whether that is safe. `use` is
+    what the connections are for, in the metrics.
     """
 
-    def __init__(self, url: str, *, connections: int, timeout_s: float) -> None:
+    def __init__(self, url: str, *, connections: int, timeout_s: float, use: str = "other") -> None:
         self.timeout_s = timeout_s
+        self._calls = 0
+        metrics.REDIS_CONNECTIONS.labels(use).set(connections)
+        metrics.REDIS_CALLS.labels(use).set_function(lambda: self._calls)
         address = cluster_address(url)
         self.client: Any = _single(url, connections) if address is None else _cluster(address, self)
         """`Redis` or `RedisCluster`; commands with one key are the same for both."""
@@ -52,6 +57,7 @@ class RedisLink:
 
     async def call(self, command: Awaitable[T], *, timeout_s: float | None = None) -> T:
         """The command's answer. Raises RedisUnavailable."""
+        self._calls += 1
         try:
             async with asyncio.timeout(timeout_s or self.timeout_s):
                 if self._is_cluster:
@@ -61,6 +67,8 @@ class RedisLink:
             raise RedisUnavailable("no answer in time") from error
         except Exception as error:
             raise _unavailable(error) from error
+        finally:
+            self._calls -= 1
 
     async def _know_slots(self, command: Awaitable[object]) -> None:
         """Before the command: a client that does not know who holds what sends it anywhere, and

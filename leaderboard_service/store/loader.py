@@ -90,9 +90,10 @@ class GenerationLoader:
         if shown:
             pipeline.zadd(part.board(board), shown)
             counts.members[board] += len(shown)
-        for user in share.keys() & self._hidden:
-            pipeline.hset(part.hidden(user), board, share[user])
-            counts.hidden_boards[user] += 1
+        for user, score in share.items():
+            if user in self._hidden:
+                pipeline.hset(part.hidden(user), board, score)
+                counts.hidden_boards[user] += 1
 
     async def _write(self, pipeline: Any) -> None:
         await self._link.call(pipeline.execute(), timeout_s=_TIMEOUT_S)

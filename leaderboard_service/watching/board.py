@@ -13,7 +13,6 @@ from leaderboard_service.boards import Boards
 from leaderboard_service.civil_clock import CivilClock
 from leaderboard_service.domain.answer import Source
 from leaderboard_service.servicers.encode import Encoder
-from leaderboard_service.trouble import Trouble
 from leaderboard_service.watching.asked import Asked
 from leaderboard_service.watching.messages import Subject
 from leaderboard_service.watching.reading import Reading, read
@@ -22,6 +21,7 @@ from leaderboard_service.watching.topic import Topic, Watch
 from leaderboard_service.watching.turns import Turns
 from shared.errors import DeadlineExceeded, LaurelError, ResourceExhausted, Unavailable
 from shared.periods import period_end
+from shared.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 

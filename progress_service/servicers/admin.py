@@ -190,4 +190,5 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
             watchers=self.publisher.watchers,
             start_time=codec.timestamp(self.start_time),
             version=VERSION,
+            oldest_sequence=found.oldest_sequence,
         )

@@ -79,7 +79,8 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
         )
         if found.more:
             last = found.standings[-1]
-            next_ = PageToken(head.position.epoch, last.score, last.user_id)
+            at = head.position
+            next_ = PageToken(at.epoch, at.sequence, last.score, last.user_id)
             response.next_page_token = page_token.encode(
                 self.signer, wanted.key.name, wanted.mode, next_
             )
@@ -207,8 +208,8 @@ async def _filled(filling: Coroutine[Any, Any, Head], context: Context) -> Head:
 
 
 async def _check_history(connection: AsyncConnection, token: PageToken) -> None:
-    """Raises InvalidInput (INVALID_PAGE_TOKEN) unless the token's epoch is one of this history."""
+    """Raises InvalidInput (INVALID_PAGE_TOKEN) unless the token's position is of this history."""
     try:
-        await check_position(connection, Position(token.epoch, 0))
+        await check_position(connection, Position(token.epoch, token.sequence))
     except (FailedPrecondition, InvalidInput):
         raise page_token.of_another_history() from None

@@ -11,7 +11,14 @@ from shared.identity import Actor
 
 _ACTIONS = RowSet(
     "actions",
-    {"method": "text", "actor": "text", "caller": "text", "user_id": "text", "detail": "text"},
+    {
+        "method": "text",
+        "actor": "text",
+        "caller": "text",
+        "user_id": "text",
+        "detail": "text",
+        "change_id": "bigint",
+    },
 )
 INSERT = f"""INSERT INTO admin_actions ({_ACTIONS.names})
              SELECT {_ACTIONS.names} FROM {_ACTIONS.source} ORDER BY ordinal"""
@@ -23,17 +30,22 @@ _NEWEST = 2**63 - 1
 
 
 class AdminAction(NamedTuple):
-    """`method`: the RPC, package.Service/Method; `user_id` empty: it concerns no single user."""
+    """`method`: the RPC, package.Service/Method; `user_id` empty: it concerns no single user.
+    `change_id`: of the change that the act is in the history, when a repeated call needs it.
+    """
 
     method: str
     actor: Actor
     user_id: str
     detail: str
+    change_id: int | None = None
 
 
 def params_of(actions: Sequence[AdminAction]) -> dict[str, str]:
     """The parameters of `INSERT`."""
-    return _ACTIONS.params([(one.method, *one.actor, one.user_id, one.detail) for one in actions])
+    return _ACTIONS.params(
+        [(one.method, *one.actor, one.user_id, one.detail, one.change_id) for one in actions]
+    )
 
 
 async def record(connection: AsyncConnection, actions: Sequence[AdminAction]) -> None:

@@ -60,13 +60,14 @@ _TOTALS = OfUsers(f"""
 # much worse than the best one. The sequences are looked up one by one for the same reason.
 # `missing`: a board without a row, spelled out; '/' occurs in no id.
 # Cost: about 5 microseconds for each standing.
-# Index: xp_entries_user, changes_entry, standings_pkey.
+# Index: xp_entries_user, changes_entry, pruned_changes_entry, standings_pkey.
 _STANDINGS = OfUsers(f"""
     WITH entries AS (
         SELECT e.user_id, e.metric, e.course_id, e.occurred_date, e.windows, e.amount,
-               (SELECT c.sequence FROM changes c WHERE c.entry_id = e.entry_id) AS sequence,
+               (SELECT c.sequence FROM numbered_changes c WHERE c.entry_id = e.entry_id)
+                   AS sequence,
                CASE WHEN e.of_entry_id IS NOT NULL THEN
-                   (SELECT c.sequence FROM changes c WHERE c.entry_id = e.of_entry_id)
+                   (SELECT c.sequence FROM numbered_changes c WHERE c.entry_id = e.of_entry_id)
                    END AS of_sequence
         FROM xp_entries e WHERE {{e}} AND e.user_id < '~'
     ), grouped AS MATERIALIZED (

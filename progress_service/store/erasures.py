@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.domain.user import PSEUDONYM_MARK
 from progress_service.store import admin_actions
 from progress_service.store.admin_actions import AdminAction
-from progress_service.store.ledger_write import USER_ERASURE, XP_DELTA
+from progress_service.store.ledger_write import USER_ERASURE
 from progress_service.store.not_found import user_not_found
 from shared.identity import NOBODY, Actor
 
@@ -21,15 +21,10 @@ _SETTINGS = text(
               set_config('laurel.erasing', 'on', true)"""
 )
 _LOCK = text("SELECT user_id FROM users WHERE user_id = :user_id FOR UPDATE")
-# Index: unnumbered_changes_user, changes_user.
+# Not from the history, which is pruned. Index: admin_actions_user.
 _ERASED = text(
-    f"""SELECT max(change_id) FROM (
-            SELECT change_id FROM unnumbered_changes
-            WHERE user_id = :user_id AND kind = {USER_ERASURE}
-            UNION ALL
-            SELECT change_id FROM changes
-            WHERE user_id = :user_id AND kind = {USER_ERASURE} AND kind <> {XP_DELTA}
-        ) erasures"""
+    f"""SELECT max(change_id) FROM admin_actions
+        WHERE user_id = :user_id AND method = '{METHOD}'"""
 )
 _QUEUE = text(
     f"""INSERT INTO unnumbered_changes (kind, user_id, pseudonym)
@@ -98,5 +93,6 @@ async def erase(connection: AsyncConnection, erasure: Erasure) -> int:
     change_id = int((await connection.execute(_QUEUE, names)).scalar_one())
     # That there was an erasure stays on record; nothing there leads to the pseudonym.
     actor = erasure.actor.without(erasure.user_id)
-    await admin_actions.record(connection, [AdminAction(METHOD, actor, erasure.user_id, "")])
+    act = AdminAction(METHOD, actor, erasure.user_id, "", change_id)
+    await admin_actions.record(connection, [act])
     return change_id

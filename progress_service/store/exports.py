@@ -97,7 +97,7 @@ _QUERIES = {
         FROM request_keys k WHERE k.user_id = $1 ORDER BY k.create_time, k.request_id""",
     "velocity": """
         SELECT to_jsonb(v) - 'user_id' FROM velocity v WHERE v.user_id = $1 ORDER BY v.source""",
-    # Credits are in the ledger.
+    # Credits are in the ledger. As far as it is kept.
     "history": f"""
         SELECT jsonb_strip_nulls(jsonb_build_object(
                    'sequence', c.sequence, 'numbered_time', c.numbered_time,
@@ -110,7 +110,7 @@ _QUERIES = {
         FROM ({_NUMBERED} UNION ALL {_QUEUED}) c
         ORDER BY c.change_id""",
     "admin_actions": """
-        SELECT to_jsonb(a) - 'action_id' FROM admin_actions a
+        SELECT to_jsonb(a) - ARRAY['action_id', 'change_id'] FROM admin_actions a
         WHERE a.user_id = $1 OR (a.actor = $1 AND a.actor <> '')
             OR (a.caller = $1 AND a.caller <> '')
         ORDER BY a.action_id""",

@@ -33,22 +33,23 @@ _NEW_BOARDS = text(
     """
 )
 # What cancels or replaces an entry does not count on boards that were reset since that one
-# counted. That one is before it in the queue, so it has its number by now. One that is not there
-# any more counted before any reset.
-# Cost: for each of them two primary-key look-ups and up to ten boards.
+# counted. That one is before it in the queue, so it has its number by now, pruned or not.
+# Cost: for each of them two primary-key look-ups and up to ten boards, and two index look-ups for
+# each of these that was ever reset.
 _EXCLUDE = text(
     f"""
     WITH reset AS (
         SELECT r.sequence, array_agg(b.board_id ORDER BY b.board_id) AS board_ids
         FROM changes r
         JOIN xp_entries e ON e.entry_id = r.entry_id
-        LEFT JOIN changes origin ON origin.entry_id = e.of_entry_id
         {_BOARDS_OF.format(of="r")}
         JOIN boards b ON b.metric = r.metric AND b.course_id = k.board_course_id
                      AND b.board_window = p.board_window AND b.period = p.period
         WHERE r.sequence > :head AND r.sequence <= :through
           AND r.kind = {XP_DELTA} AND e.of_entry_id IS NOT NULL
-          AND b.reset_sequence > coalesce(origin.sequence, 0)
+          AND b.reset_sequence > 0
+          AND b.reset_sequence > (SELECT origin.sequence FROM numbered_changes origin
+                                  WHERE origin.entry_id = e.of_entry_id)
         GROUP BY r.sequence
     )
     UPDATE changes SET excluded_boards = reset.board_ids

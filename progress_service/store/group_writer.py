@@ -9,13 +9,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.store.database import Database, Purpose
-from progress_service.store.driver import sql_state
 from shared.errors import LaurelError, ResourceExhausted, Unavailable
 
 log = structlog.get_logger(__name__)
-
-_COMMON_CLASSES = {"53", "57", "58"}
-"""SQLSTATE classes that no single item is to blame for: resources, a timeout, the disk."""
 
 
 class Item(Protocol):
@@ -93,13 +89,7 @@ class GroupWriter(Generic[I, R]):
 
 
 def failure_of(error: Exception) -> Unavailable:
-    """What an unexpected error means to whoever sent what could not be written; raised when
-    that is not to blame.
-    """
-    failure = Unavailable("WRITE_FAILED", "The write failed; retry it.")
+    """What an unexpected error means to whoever sent what could not be written."""
     if isinstance(error, IntegrityError):
-        failure = Unavailable("CONSTRAINT_VIOLATED", "A concurrent write was in the way.")
-    if sql_state(error)[:2] in _COMMON_CLASSES:
-        log.error("write failed", exc_info=error)
-        raise failure from error
-    return failure
+        return Unavailable("CONSTRAINT_VIOLATED", "A concurrent write was in the way.")
+    return Unavailable("WRITE_FAILED", "The write failed; retry it.")

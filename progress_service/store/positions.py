@@ -19,11 +19,11 @@ _VALID = text(
 )
 EPOCH_OF_CHANGE = """(SELECT t.epoch FROM tenures t WHERE t.after_sequence < c.sequence
                       ORDER BY t.tenure DESC LIMIT 1)"""
-"""Of `changes c`: the tenure that numbered it is the last one that began below it, for good."""
-# Index: changes_change.
+"""Of a numbered `c`: the tenure that numbered it is the last one that began below it, for good."""
+# Index: changes_change, pruned_changes_change.
 _CHANGE = text(
     f"""SELECT c.sequence, {EPOCH_OF_CHANGE} AS epoch
-        FROM changes c WHERE c.change_id = :change_id"""
+        FROM numbered_changes c WHERE c.change_id = :change_id"""
 )
 
 
@@ -51,7 +51,9 @@ async def read_head(connection: AsyncConnection) -> Head:
 
 
 async def find_change(connection: AsyncConnection, change_id: int) -> Position | None:
-    """Where a change that was queued under this id stands; None while it has no number."""
+    """Where a change that was queued under this id, and is no credit, stands; None while it has no
+    number.
+    """
     row = (await connection.execute(_CHANGE, {"change_id": change_id})).one_or_none()
     return Position(str(row.epoch), row.sequence) if row else None
 

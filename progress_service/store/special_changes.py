@@ -6,6 +6,7 @@ Each works on the change that was numbered last, in the transaction that numbere
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from progress_service.store import history_pruning
 from progress_service.store.folding import COUNT_STEPS
 from progress_service.store.ledger_write import (
     REDACTION,
@@ -59,7 +60,8 @@ _REDACT = f"""
         windows = NULL, display_name = NULL, avatar_url = NULL, hidden = NULL,
         board_window = NULL, period = NULL, excluded_boards = NULL
 """
-# The ledger goes by the pseudonym; entry_id stays, for the ledger needs the sequence.
+# The ledger goes by the pseudonym; entry_id stays, for the ledger needs the sequence. Of what is
+# pruned nothing is left to redact.
 # Index: xp_entries_user, changes_entry.
 _REDACT_DELTAS = text(
     f"""{_REDACT}
@@ -115,6 +117,7 @@ async def fold_special(
         await _reset(connection, sequence)
     elif kind == USER_ERASURE:
         at = {"sequence": sequence}
+        await history_pruning.keep_out(connection)
         await connection.execute(_LEAVE_BOARDS, at)
         await connection.execute(_REDACT_DELTAS, {**at, "pseudonym": pseudonym})
         await connection.execute(_REDACT_OTHERS, at)

@@ -50,7 +50,8 @@ _STANDINGS = text(
 # before that.
 # `restarts`: such a reset or erasure waits, so the present score is not part of the sum.
 # Cost: the user's waiting changes, and those that concern no user. Index:
-# unnumbered_changes_user, and of an entry that is cancelled changes_entry.
+# unnumbered_changes_user, and of an entry that is cancelled, on a board that was reset,
+# changes_entry and pruned_changes_entry.
 _UNNUMBERED = text(
     f"""
     WITH waiting AS MATERIALIZED (
@@ -74,12 +75,13 @@ _UNNUMBERED = text(
         LEFT JOIN restarted r ON r.metric = w.metric AND r.board_window = p.board_window
         LEFT JOIN boards b ON w.of_entry_id IS NOT NULL AND b.metric = w.metric AND b.course_id = ''
                           AND b.board_window = p.board_window AND b.period = p.period
-        LEFT JOIN changes c ON c.entry_id = w.of_entry_id
         LEFT JOIN waiting q ON q.entry_id = w.of_entry_id
         WHERE w.kind = {XP_DELTA}
           AND coalesce(w.change_id > r.change_id, true)
-          AND coalesce(coalesce(c.change_id, q.change_id) > r.change_id, true)
-          AND coalesce(c.sequence > b.reset_sequence, true)
+          AND (w.of_entry_id IS NULL OR r.change_id IS NULL OR q.change_id > r.change_id)
+          AND coalesce((SELECT c.sequence FROM numbered_changes c
+                        WHERE c.entry_id = w.of_entry_id AND b.reset_sequence > 0)
+                       > b.reset_sequence, true)
     )
     SELECT metric, board_window, false AS restarts, sum(amount)::bigint AS amount
     FROM counted GROUP BY metric, board_window

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from progress_service.store.history_pruning import oldest_sequence
 from progress_service.store.positions import Head, read_head
 
 # Large tables are estimated from the catalog: counting a hundred million rows is no status.
@@ -29,9 +30,16 @@ class Status:
     unnumbered_changes: int
     users: int
     ledger_entries: int
+    oldest_sequence: int
 
 
 async def load(connection: AsyncConnection) -> Status:
     """The counts, from one snapshot."""
     row = (await connection.execute(_COUNTS)).one()
-    return Status(await read_head(connection), row.unnumbered, row.users, row.entries)
+    return Status(
+        head=await read_head(connection),
+        unnumbered_changes=row.unnumbered,
+        users=row.users,
+        ledger_entries=row.entries,
+        oldest_sequence=await oldest_sequence(connection),
+    )

@@ -88,6 +88,7 @@ def _view(state: ServiceState[S], facts: dict[str, str]) -> RenderableType:
 def _progress_facts(status: ProgressStatus) -> dict[str, str]:
     return {
         "position": f"{status.head.sequence:,}",
+        "history kept from": f"{status.oldest_sequence:,}",
         "not numbered yet": f"{status.unnumbered_changes:,}",
         "users": f"{status.users:,}",
         "ledger entries": f"{status.ledger_entries:,}",

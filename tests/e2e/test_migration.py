@@ -63,7 +63,7 @@ def shell(progress: Progress, postgres_server: EmbeddedPostgres, tmp_path: Path)
     """Beside a hand-made design, on a running ProgressService."""
     postgres_server.create_database(OLD)
     old = postgres_server.url(OLD)
-    psql = postgres._binary("psql")
+    psql = postgres.binary("psql")
     subprocess.run([psql, old, "-qX"], input=HAND_MADE, text=True, check=True)
     shell = Shell(tmp_path, {"LAUREL_PROGRESS_ADDRESS": progress.target, "OLD": old})
     shell.provide("psql", f'exec {psql} "$@"')

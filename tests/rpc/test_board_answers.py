@@ -33,7 +33,8 @@ async def _pages(scene: Scene, board: types_pb2.Board, size: int, mode: RankMode
         token = page.next_page_token
         if token:
             last = page.entries[-1]
-            place = PageToken(page.state.position.epoch, last.score, last.user_id)
+            at = page.state.position
+            place = PageToken(at.epoch, at.sequence, last.score, last.user_id)
             name = f"{board.metric}//all_time/"
             assert token == page_token.encode(SIGNER, name, mode, place)
         pages.append(page)

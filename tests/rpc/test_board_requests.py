@@ -166,7 +166,7 @@ async def test_a_page_token_is_for_its_board_its_mode_and_this_deployment(scene:
     # The size may change from page to page.
     request.page_size = 50
     assert [one.user_id for one in (await scene.boards.GetTop(request)).entries] == [*TIES][2:]
-    place = PageToken(first.state.position.epoch, 50, "bob")
+    place = PageToken(first.state.position.epoch, 1, 50, "bob")
     name = f"{ties.metric}//all_time/"
     foreign = page_token.encode(Signer("a secret of others, 32 characters"), name, dense, place)
     forged = token[:-1] + ("A" if token[-1] != "A" else "B")
@@ -187,7 +187,7 @@ async def test_a_page_token_is_for_its_board_its_mode_and_this_deployment(scene:
 
 async def test_a_page_token_of_another_history_is_refused(scene: Scene) -> None:
     for epoch in ("no-uuid", "00000000-0000-4000-8000-000000000000"):
-        name, place = f"{scene.ties.metric}//all_time/", PageToken(epoch, 50, "bob")
+        name, place = f"{scene.ties.metric}//all_time/", PageToken(epoch, 1, 50, "bob")
         token = page_token.encode(SIGNER, name, RankMode.COMPETITION, place)
         async with refused(InvalidInput, "INVALID_PAGE_TOKEN"):
             await scene.boards.GetTop(pb.GetTopRequest(board=scene.ties, page_token=token))

@@ -3,9 +3,16 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from progress_service.settings import ProgressSettings
-from progress_service.store.database import Purpose, connection_budgets
+from progress_service.store.database import (
+    Database,
+    Purpose,
+    connection_budgets,
+    most_connections,
+)
+from shared.embedded.postgres import SETTINGS
 from shared.gen.laurel.progress.v1 import progress_pb2
 from tests.imports import attempt, batch, counts, import_all
 from tests.progress import Progress, eventually, held, level
@@ -20,6 +27,24 @@ def test_the_budgets_make_up_the_pool_and_leave_something_to_each(pool: int, wri
     assert sum(budgets.values()) - budgets[Purpose.AUDIT] - budgets[Purpose.JOB] == pool
     assert budgets.keys() == {*Purpose}
     assert min(budgets.values()) >= 1
+
+
+def test_four_replicas_fit_into_the_embedded_server_and_leave_something_to_others() -> None:
+    most = most_connections(ProgressSettings(postgres_url="postgresql://x"))
+    assert most == 23
+    assert 4 * most + 5 <= int(SETTINGS["max_connections"])
+
+
+@pytest.mark.parametrize(("pool", "told"), [(16, False), (200, True)])
+async def test_a_server_that_takes_too_few_connections_is_told_at_the_start(
+    postgres_url: str, pool: int, *, told: bool
+) -> None:
+    database = Database(ProgressSettings(postgres_url=postgres_url, postgres_pool_size=pool))
+    with capture_logs() as logs:
+        await database.migrate()
+    await database.close()
+    events = [one for one in logs if one["event"] == "the database takes too few connections"]
+    assert [(one["max_connections"], one["wanted"]) for one in events] == [(100, 207)] * told
 
 
 async def waiting_for_locks(progress: Progress, count: int) -> None:

@@ -5,7 +5,15 @@ import asyncio
 import pytest
 
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as pb
-from tests.leaderboard_app import POSTGRESQL, REDIS, Client, check_board, fill, live_client
+from tests.leaderboard_app import (
+    POSTGRESQL,
+    REDIS,
+    Client,
+    check_board,
+    eventually,
+    fill,
+    live_client,
+)
 from tests.leaderboard_peer import Peer
 
 
@@ -49,3 +57,25 @@ async def test_readers_are_answered_from_redis_while_boards_in_parts_change_one_
 
 async def _source(client: Client) -> int:
     return (await client.boards.GetRank(pb.GetRankRequest(user_id="a"), timeout=5)).state.source
+
+
+async def test_a_follower_that_was_cut_off_for_long_rebuilds_as_soon_as_it_is_told_to(
+    redis_url: str,
+) -> None:
+    peer = Peer()
+    await fill(peer)
+    async with live_client(redis_url, peer) as client:
+        peer.down = True
+        for _ in range(6):
+            await peer.credit("a", 1)
+
+        async def has_tried_often() -> bool:
+            return peer.refused >= 6
+
+        await eventually(has_tried_often)
+        peer.first_kept = len(peer.changes)
+        peer.down = False
+        # One pause until the next try, and hardly any before the rebuild and before the stream.
+        async with asyncio.timeout(4):
+            await client.live()
+        await check_board(client, source=REDIS)

@@ -90,9 +90,17 @@ async def test_postgresql_knows_its_own_tenures_and_no_others(postgres_url: str)
         request = progress_pb2.ListStandingsRequest(page_token=page.next_page_token)
         rest = await progress.standings.ListStandings(request)
         assert [one.user_id for one in rest.standings] == ["bob", "eve"]
-        for epoch in (str(uuid4()), "no-uuid"):
+        # The first tenure ended where it was asked; the second has not gone so far.
+        of_first, present = (first.epoch, first.sequence), (await progress.settled()).epoch
+        for epoch, sequence in (of_first, (present, first.sequence + 1)):
             request.page_token = token_after(
-                SIGNER, XP, RankMode.COMPETITION, After(9, "ann", epoch)
+                SIGNER, XP, RankMode.COMPETITION, After(9, "ann", epoch, sequence)
+            )
+            assert (await progress.standings.ListStandings(request)).standings
+        beyond = ((first.epoch, first.sequence + 1), (present, first.sequence + 2))
+        for epoch, sequence in ((str(uuid4()), 1), ("no-uuid", 1), *beyond):
+            request.page_token = token_after(
+                SIGNER, XP, RankMode.COMPETITION, After(9, "ann", epoch, sequence)
             )
             async with refused(InvalidInput, "INVALID_PAGE_TOKEN"):
                 await progress.standings.ListStandings(request)

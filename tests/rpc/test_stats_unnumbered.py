@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.gen.laurel.progress.v1 import admin_pb2
@@ -86,3 +87,27 @@ async def test_who_gets_the_id_of_an_erased_user_starts_from_nothing_at_once(
     await erasing
     await progress.settled()
     assert await xp(progress, "ann") == (1, 1)
+
+
+async def test_a_reset_that_was_queued_first_and_committed_last_comes_after_what_has_a_number(
+    progress: Progress,
+) -> None:
+    await progress.put_users("ann")
+    async with progress.sql() as sql:
+        resetting = sql.transaction()
+        await resetting.start()
+        await sql.execute(
+            """INSERT INTO unnumbered_changes (kind, user_id, metric, course_id, board_window,
+                                               period)
+               VALUES (4, '', 'xp', '', 5, $1)""",
+            datetime.now(UTC).date().isoformat(),
+        )
+        entry = await progress.award("ann", 100)
+        await progress.settled()
+        async with progress.numbering_held():
+            await resetting.commit()
+            assert await xp(progress, "ann") == (100, 0)
+            await progress.revoke(entry.entry_id)
+            assert await xp(progress, "ann") == (0, 0)
+    await progress.settled()
+    assert await xp(progress, "ann") == (0, 0)

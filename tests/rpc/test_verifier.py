@@ -126,8 +126,8 @@ async def test_it_uses_no_connection_of_others(progress: Progress) -> None:
 
             await eventually(waits, "the loop waits for the table")
             budgets = connection_budgets(progress.app.settings)
-            free = {one: slots._value for one, slots in progress.app.database._slots.items()}
-            assert free == {**budgets, Purpose.AUDIT: budgets[Purpose.AUDIT] - 1}
+            in_use = {one: slots.in_use for one, slots in progress.app.database._slots.items()}
+            assert in_use == {**dict.fromkeys(budgets, 0), Purpose.AUDIT: 1}
             await progress.put_users("dan")
 
 

@@ -16,6 +16,7 @@ from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.conftest import running_progress
 from tests.progress import Progress, eventually, level, refused
+from tests.pruned import prune
 
 Message = pb.WatchXpDeltasResponse
 
@@ -208,17 +209,17 @@ async def test_a_position_older_than_what_is_kept_is_told_to_take_a_snapshot(
 ) -> None:
     await progress.put_users(*(f"u{n}" for n in range(6)))
     head = await progress.settled()
-    async with progress.sql() as sql:
-        await sql.execute("DELETE FROM changes WHERE sequence <= 3")
-        for epoch, sequence in (("", 0), (head.epoch, 1), (head.epoch, 2)):
-            async with refused(OutOfRange, "HISTORY_TRUNCATED") as errors:
-                await first_message(progress, epoch, sequence)
-            assert errors[0].metadata == {"sequence": str(sequence)}
-        message = await first_message(progress, head.epoch, 3)
-        assert [one.sequence for one in message.changes] == [4, 5, 6]
-        await sql.execute("DELETE FROM changes")
-    async with refused(OutOfRange, "HISTORY_TRUNCATED"):
+    await prune(progress, keep_changes=3)
+    for epoch, sequence in (("", 0), (head.epoch, 1), (head.epoch, 2)):
+        async with refused(OutOfRange, "HISTORY_TRUNCATED") as errors:
+            await first_message(progress, epoch, sequence)
+        assert errors[0].metadata == {"sequence": str(sequence), "oldest_sequence": "4"}
+    message = await first_message(progress, head.epoch, 3)
+    assert [one.sequence for one in message.changes] == [4, 5, 6]
+    await prune(progress)
+    async with refused(OutOfRange, "HISTORY_TRUNCATED") as errors:
         await first_message(progress, head.epoch, 5)
+    assert errors[0].metadata == {"sequence": "5", "oldest_sequence": "7"}
     assert (await first_message(progress, head.epoch, 6)).through == head
 
 

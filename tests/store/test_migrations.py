@@ -146,6 +146,28 @@ async def test_acts_of_before_have_no_caller(older: asyncpg.Connection) -> None:
     assert await older.fetchval("SELECT caller FROM admin_actions") == ""
 
 
+async def test_an_erasure_of_before_has_its_change(older: asyncpg.Connection) -> None:
+    await apply(older, "0003_learning", "0004_boards", "0005_plausibility")
+    erase = "laurel.progress.v1.ProgressAdminService/EraseUser"
+    acts = [("ann", erase), ("ann", "other"), ("bob", erase), ("ann", erase), ("cat", erase)]
+    await older.executemany(
+        "INSERT INTO admin_actions (user_id, method, actor, detail) VALUES ($1, $2, '', '')", acts
+    )
+    await older.execute(
+        """INSERT INTO changes (sequence, change_id, kind, user_id, numbered_time)
+           VALUES (1, 11, 3, 'ann', now()), (2, 12, 1, 'bob', now()), (3, 13, 3, 'bob', now()),
+                  (4, 14, 3, 'ann', now()), (5, 15, 2, 'ann', now())"""
+    )
+    await older.execute(
+        """INSERT INTO unnumbered_changes (change_id, kind, user_id)
+           OVERRIDING SYSTEM VALUE VALUES (16, 3, 'cat')"""
+    )
+    await apply(older, "0006_bounded_history")
+    found = await older.fetch("SELECT change_id FROM admin_actions ORDER BY action_id")
+    assert [row[0] for row in found] == [None, None, 13, 14, 16]
+    assert await older.fetchval("SELECT pruned_sequence FROM history_pruning") == 0
+
+
 async def test_what_completed_a_level_has_passed_whatever_the_versions_say(
     older: asyncpg.Connection,
 ) -> None:

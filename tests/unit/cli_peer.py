@@ -126,7 +126,9 @@ class ImportPeer(progress_admin_grpc.ProgressAdminServiceServicer):
         self, request: progress_admin.GetStatusRequest, context: Any
     ) -> progress_admin.GetStatusResponse:
         head = types_pb2.Position(epoch="e", sequence=12)
-        return progress_admin.GetStatusResponse(head=head, users=3, version="0.1.0")
+        return progress_admin.GetStatusResponse(
+            head=head, users=3, oldest_sequence=9, version="0.1.0"
+        )
 
 
 Register: TypeAlias = Callable[[aio.Server], None]

@@ -58,6 +58,7 @@ def test_status_shows_both_services(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = [line.split() for line in result.stdout.splitlines()]
     for fact in (
         ["position", "12"],
+        ["history", "kept", "from", "9"],
         ["users", "3"],
         ["state", "catching", "up"],
         ["applied", "1,200", "of", "1,234"],

@@ -1,5 +1,7 @@
 """Settings from the environment: a bad one is one clear line and exit status 2."""
 
+from datetime import timedelta
+
 import pytest
 from pydantic import SecretStr, ValidationError
 
@@ -139,3 +141,18 @@ def test_a_board_has_as_many_parts_as_a_read_can_ask(partitions: int) -> None:
     for known in (1, 64):
         settings = LeaderboardSettings(redis_url="redis://one", partitions=known)
         assert settings.partitions == known
+
+
+def test_how_much_of_the_history_is_kept_is_told_by_age_and_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = ProgressSettings.load()
+    assert (kept.history_keep, kept.history_keep_changes) == (timedelta(days=7), 1_000_000)
+    for text, age in (("P30D", timedelta(days=30)), ("PT0S", timedelta())):
+        monkeypatch.setenv("LAUREL_HISTORY_KEEP", text)
+        assert ProgressSettings.load().history_keep == age
+    for name, text in (("KEEP", "-P1D"), ("KEEP", "ever"), ("KEEP_CHANGES", "-1")):
+        with monkeypatch.context() as one:
+            one.setenv(f"LAUREL_HISTORY_{name}", text)
+            with pytest.raises(SystemExit):
+                ProgressSettings.load()

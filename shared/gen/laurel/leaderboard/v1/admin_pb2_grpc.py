@@ -80,8 +80,9 @@ class LeaderboardAdminServiceServicer:
         that is cut does not stop the rebuild; calling again follows the one that
         runs, or starts the next. Duplicates: a message may repeat the counts of the
         one before. Checkpoint: every message is one. Slow reader: messages in
-        between are left out. UNAVAILABLE: Redis or ProgressService does not answer;
-        the old boards stay.
+        between are left out. UNAVAILABLE: Redis or ProgressService does not answer,
+        or (REBUILD_FAILED) does not keep the history for as long as it took; the old
+        boards stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,7 +94,8 @@ class LeaderboardAdminServiceServicer:
         Order: counts only rise; each mismatch is in one message; the last message
         has `complete`. Resume: none, a new call begins anew. Duplicates: none within
         a call. Checkpoint: every message is one. Slow reader: the comparison waits.
-        UNAVAILABLE: a store does not answer; what was repaired stays repaired.
+        UNAVAILABLE: a store does not answer, or (HISTORY_TRUNCATED) less of the history
+        is kept than the comparison needed; what was repaired stays repaired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -30,8 +30,9 @@ class LeaderboardAdminServiceStub:
     that is cut does not stop the rebuild; calling again follows the one that
     runs, or starts the next. Duplicates: a message may repeat the counts of the
     one before. Checkpoint: every message is one. Slow reader: messages in
-    between are left out. UNAVAILABLE: Redis or ProgressService does not answer;
-    the old boards stay.
+    between are left out. UNAVAILABLE: Redis or ProgressService does not answer,
+    or (REBUILD_FAILED) does not keep the history for as long as it took; the old
+    boards stay.
     """
     VerifyBoards: _aio.UnaryStreamMultiCallable[_admin_pb2.VerifyBoardsRequest, _admin_pb2.VerifyBoardsResponse]
     """Compares boards with PostgreSQL at one position; with repair, mends them.
@@ -39,7 +40,8 @@ class LeaderboardAdminServiceStub:
     Order: counts only rise; each mismatch is in one message; the last message
     has `complete`. Resume: none, a new call begins anew. Duplicates: none within
     a call. Checkpoint: every message is one. Slow reader: the comparison waits.
-    UNAVAILABLE: a store does not answer; what was repaired stays repaired.
+    UNAVAILABLE: a store does not answer, or (HISTORY_TRUNCATED) less of the history
+    is kept than the comparison needed; what was repaired stays repaired.
     """
     ClearCache: _aio.UnaryUnaryMultiCallable[_admin_pb2.ClearCacheRequest, _admin_pb2.ClearCacheResponse]
     """Empties Redis of this service's keys; boards are then rebuilt. Until then the
@@ -72,8 +74,9 @@ class LeaderboardAdminServiceServicer:
         that is cut does not stop the rebuild; calling again follows the one that
         runs, or starts the next. Duplicates: a message may repeat the counts of the
         one before. Checkpoint: every message is one. Slow reader: messages in
-        between are left out. UNAVAILABLE: Redis or ProgressService does not answer;
-        the old boards stay.
+        between are left out. UNAVAILABLE: Redis or ProgressService does not answer,
+        or (REBUILD_FAILED) does not keep the history for as long as it took; the old
+        boards stay.
         """
 
     def VerifyBoards(
@@ -86,7 +89,8 @@ class LeaderboardAdminServiceServicer:
         Order: counts only rise; each mismatch is in one message; the last message
         has `complete`. Resume: none, a new call begins anew. Duplicates: none within
         a call. Checkpoint: every message is one. Slow reader: the comparison waits.
-        UNAVAILABLE: a store does not answer; what was repaired stays repaired.
+        UNAVAILABLE: a store does not answer, or (HISTORY_TRUNCATED) less of the history
+        is kept than the comparison needed; what was repaired stays repaired.
         """
 
     def ClearCache(

@@ -48,8 +48,9 @@ class LeaderboardServiceStub:
     pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
     tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
     is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
-    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
-    (REQUEST_TOO_LARGE).
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), all callers together have as much
+    under way as the server takes (SERVER_BUSY; with google.rpc.RetryInfo), or the
+    request is too large (REQUEST_TOO_LARGE).
     A user may leave the user_id empty that says whom a call is about: it means the
     caller; in GetTop it means no one.
     """
@@ -115,8 +116,9 @@ class LeaderboardServiceServicer:
     pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
     tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
     is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
-    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
-    (REQUEST_TOO_LARGE).
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), all callers together have as much
+    under way as the server takes (SERVER_BUSY; with google.rpc.RetryInfo), or the
+    request is too large (REQUEST_TOO_LARGE).
     A user may leave the user_id empty that says whom a call is about: it means the
     caller; in GetTop it means no one.
     """
@@ -236,8 +238,9 @@ class LeaderboardService:
     pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
     tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
     is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
-    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
-    (REQUEST_TOO_LARGE).
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), all callers together have as much
+    under way as the server takes (SERVER_BUSY; with google.rpc.RetryInfo), or the
+    request is too large (REQUEST_TOO_LARGE).
     A user may leave the user_id empty that says whom a call is about: it means the
     caller; in GetTop it means no one.
     """

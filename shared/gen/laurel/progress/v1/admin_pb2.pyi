@@ -697,7 +697,7 @@ class ExportUserResponse(_message.Message):
     "level_progress", "attempts", "ledger", "ledger_by_actor" (what the user wrote
     for others), "level_rewards", "award_references", "requests", "velocity" (what
     was counted in the newest minute and day), "history" (of the profile, and mended
-    standings), "admin_actions" (that concern the user, or were the user's).
+    standings, as far as changes are kept), "admin_actions" (that concern the user, or were the user's).
     "ledger_by_actor" and "admin_actions" may name others. Each comes at least once,
     in this order.
     """
@@ -1030,6 +1030,7 @@ class GetStatusResponse(_message.Message):
     WATCHERS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    OLDEST_SEQUENCE_FIELD_NUMBER: _builtins.int
     unnumbered_changes: _builtins.int
     """Committed, not yet in the history."""
     users: _builtins.int
@@ -1040,6 +1041,11 @@ class GetStatusResponse(_message.Message):
     """Streams of WatchXpDeltas that are open at this process."""
     version: _builtins.str
     """The release that runs, such as "0.1.0"."""
+    oldest_sequence: _builtins.int
+    """The oldest change that is kept for WatchXpDeltas, which goes on from every
+    position from the one before it on. One more than the head when none is kept;
+    at least 1.
+    """
     @_builtins.property
     def head(self) -> _types_pb2.Position:
         """The newest position in the history."""
@@ -1058,10 +1064,11 @@ class GetStatusResponse(_message.Message):
         watchers: _builtins.int = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.str = ...,
+        oldest_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "ledger_entries", b"ledger_entries", "start_time", b"start_time", "unnumbered_changes", b"unnumbered_changes", "users", b"users", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "ledger_entries", b"ledger_entries", "oldest_sequence", b"oldest_sequence", "start_time", b"start_time", "unnumbered_changes", b"unnumbered_changes", "users", b"users", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1209,7 +1209,9 @@ class WatchXpDeltasRequest(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def after(self) -> _types_pb2.Position:
-        """The last position that the caller has applied. Empty: from the beginning."""
+        """The last position that the caller has applied. Empty: from the beginning, as
+        long as that is kept.
+        """
 
     def __init__(
         self,
@@ -1938,8 +1940,8 @@ class ResolveConsistencyTokenResponse(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def position(self) -> _types_pb2.Position:
-        """The position of the last change that the write made. A board that has reached
-        it includes the write.
+        """The position of the last change that the write made, or a later one. A board
+        that has reached it includes the write.
         """
 
     @_builtins.property

@@ -20,10 +20,10 @@ class ProgressServiceStub:
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
     google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
     (buf.validate). NOT_FOUND: no such user, course, level, metric, attempt or entry.
-    UNAVAILABLE: PostgreSQL does not answer or the server drains; repeating is safe,
-    for a write with the same request_id. RESOURCE_EXHAUSTED: too much at once;
-    google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
-    option that this server does not offer.
+    UNAVAILABLE: PostgreSQL does not answer, the server starts (STARTING) or drains;
+    repeating is safe, for a write with the same request_id. RESOURCE_EXHAUSTED: too
+    much at once; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a
+    method or an option that this server does not offer.
 
     UNAUTHENTICATED: no token (TOKEN_MISSING), one that is not valid (TOKEN_INVALID),
     not yet (TOKEN_NOT_YET_VALID) or not any more (TOKEN_EXPIRED, which also ends a
@@ -33,8 +33,9 @@ class ProgressServiceStub:
     pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
     tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
     is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
-    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
-    (REQUEST_TOO_LARGE).
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), all callers together have as much
+    under way as the server takes (SERVER_BUSY; with google.rpc.RetryInfo), or the
+    request is too large (REQUEST_TOO_LARGE).
     A user may leave the field empty that says whom a call is about: it means the
     caller.
     """
@@ -132,10 +133,13 @@ class ProgressServiceStub:
     least every 15 s, without changes. Slow reader: the server sends no more than
     a bound ahead and goes on from the table when the reader does; one that
     stalls too long is ended and resumes. Position too old: OUT_OF_RANGE
-    (HISTORY_TRUNCATED) when the position is older than what is kept,
-    FAILED_PRECONDITION (EPOCH_MISMATCH) when it is not of this history: take a
-    snapshot with StandingsService and resume from its position. UNAVAILABLE when
-    the server drains: resume.
+    (HISTORY_TRUNCATED) when the change after it is not kept any more, at the start
+    or, for a slow reader, in the middle; the metadata has its `sequence` and the
+    `oldest_sequence` that is kept. FAILED_PRECONDITION (EPOCH_MISMATCH) when it is
+    not of this history. Of both: take a snapshot with StandingsService and resume
+    from its position. Changes are kept for 7 days, and the newest million for
+    longer, unless the deployment says otherwise. UNAVAILABLE when the server
+    drains: resume.
     """
 
 class ProgressServiceServicer:
@@ -146,10 +150,10 @@ class ProgressServiceServicer:
     stable reason. INVALID_ARGUMENT (INVALID_FIELD) names the fields in
     google.rpc.BadRequest; what holds for a field by itself stands with it, as rules
     (buf.validate). NOT_FOUND: no such user, course, level, metric, attempt or entry.
-    UNAVAILABLE: PostgreSQL does not answer or the server drains; repeating is safe,
-    for a write with the same request_id. RESOURCE_EXHAUSTED: too much at once;
-    google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a method or an
-    option that this server does not offer.
+    UNAVAILABLE: PostgreSQL does not answer, the server starts (STARTING) or drains;
+    repeating is safe, for a write with the same request_id. RESOURCE_EXHAUSTED: too
+    much at once; google.rpc.RetryInfo says when to try again. UNIMPLEMENTED: a
+    method or an option that this server does not offer.
 
     UNAUTHENTICATED: no token (TOKEN_MISSING), one that is not valid (TOKEN_INVALID),
     not yet (TOKEN_NOT_YET_VALID) or not any more (TOKEN_EXPIRED, which also ends a
@@ -159,8 +163,9 @@ class ProgressServiceServicer:
     pass the method (NOT_PUBLIC). UNAVAILABLE (KEYS_UNAVAILABLE): the key set that
     tokens are verified with cannot be read; retry. RESOURCE_EXHAUSTED also: the caller
     is over one of its bounds (TOO_MANY_CALLS, TOO_MANY_CONCURRENT_CALLS,
-    TOO_MANY_STREAMS; with google.rpc.RetryInfo), or the request is too large
-    (REQUEST_TOO_LARGE).
+    TOO_MANY_STREAMS; with google.rpc.RetryInfo), all callers together have as much
+    under way as the server takes (SERVER_BUSY; with google.rpc.RetryInfo), or the
+    request is too large (REQUEST_TOO_LARGE).
     A user may leave the field empty that says whom a call is about: it means the
     caller.
     """
@@ -311,10 +316,13 @@ class ProgressServiceServicer:
         least every 15 s, without changes. Slow reader: the server sends no more than
         a bound ahead and goes on from the table when the reader does; one that
         stalls too long is ended and resumes. Position too old: OUT_OF_RANGE
-        (HISTORY_TRUNCATED) when the position is older than what is kept,
-        FAILED_PRECONDITION (EPOCH_MISMATCH) when it is not of this history: take a
-        snapshot with StandingsService and resume from its position. UNAVAILABLE when
-        the server drains: resume.
+        (HISTORY_TRUNCATED) when the change after it is not kept any more, at the start
+        or, for a slow reader, in the middle; the metadata has its `sequence` and the
+        `oldest_sequence` that is kept. FAILED_PRECONDITION (EPOCH_MISMATCH) when it is
+        not of this history. Of both: take a snapshot with StandingsService and resume
+        from its position. Changes are kept for 7 days, and the newest million for
+        longer, unless the deployment says otherwise. UNAVAILABLE when the server
+        drains: resume.
         """
 
 def add_ProgressServiceServicer_to_server(servicer: ProgressServiceServicer, server: _aio.Server) -> None: ...
