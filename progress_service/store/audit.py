@@ -64,8 +64,7 @@ _TOTALS = OfUsers(f"""
 _STANDINGS = OfUsers(f"""
     WITH entries AS (
         SELECT e.user_id, e.metric, e.course_id, e.occurred_date, e.windows, e.amount,
-               (SELECT c.sequence FROM numbered_changes c WHERE c.entry_id = e.entry_id)
-                   AS sequence,
+               (SELECT sequence FROM numbered_changes n WHERE n.entry_id = e.entry_id) AS sequence,
                CASE WHEN e.of_entry_id IS NOT NULL THEN
                    (SELECT c.sequence FROM numbered_changes c WHERE c.entry_id = e.of_entry_id)
                    END AS of_sequence

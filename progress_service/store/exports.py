@@ -97,7 +97,7 @@ _QUERIES = {
         FROM request_keys k WHERE k.user_id = $1 ORDER BY k.create_time, k.request_id""",
     "velocity": """
         SELECT to_jsonb(v) - 'user_id' FROM velocity v WHERE v.user_id = $1 ORDER BY v.source""",
-    # Credits are in the ledger. As far as it is kept.
+    # As far as history is kept; credits are in the ledger.
     "history": f"""
         SELECT jsonb_strip_nulls(jsonb_build_object(
                    'sequence', c.sequence, 'numbered_time', c.numbered_time,

@@ -130,7 +130,7 @@ def _publish_half_built() -> None:
     async def next_message(call: Any, silence_s: float) -> Any:
         message = await real(call, silence_s)
         if isinstance(message, SnapshotStandingsResponse) and message.standings:
-            _put(message, "complete", True)
+            message.complete = True
         return message
 
     _put(rebuild, "next_message", next_message)

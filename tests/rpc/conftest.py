@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -37,3 +38,11 @@ async def world(stores: tuple[str, str]) -> AsyncIterator[World]:
     """Both services on them, and someone to call about."""
     async with open_world(*stores) as found:
         yield found
+
+
+@pytest.fixture
+async def sql(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to look with; what it sees changes, for it is in no transaction."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()

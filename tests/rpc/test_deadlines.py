@@ -76,14 +76,6 @@ async def idle(sql: asyncpg.Connection, pids: list[int]) -> None:
     await eventually(all_idle, "the connections are idle")
 
 
-@pytest.fixture
-async def sql(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to look with; what it sees changes, for it is in no transaction."""
-    connection = await asyncpg.connect(postgres_url)
-    yield connection
-    await connection.close()
-
-
 @asynccontextmanager
 async def boards_held(postgres_url: str) -> AsyncIterator[None]:
     """Reads of boards in PostgreSQL wait for the length of the block."""

@@ -24,13 +24,6 @@ def figure(name: str, purpose: str = "read") -> float:
     return REGISTRY.get_sample_value(name, {"purpose": purpose}) or 0.0
 
 
-@pytest.fixture
-async def sql(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(postgres_url)
-    yield connection
-    await connection.close()
-
-
 @asynccontextmanager
 async def hanging_reads(
     progress: Progress, sql: asyncpg.Connection, count: int

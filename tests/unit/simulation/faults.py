@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from tests.unit.simulation.history import Backup
-from tests.unit.simulation.redis import Dump, Hash, slot_of
+from tests.unit.simulation.redis import Dump, slot_of
 from tests.unit.simulation.world import FLOORS, NAMES, World
 
 Fault = Callable[[], None]
@@ -171,19 +171,7 @@ class Faults:
 
     def restore_database(self) -> None:
         """PostgreSQL is at an earlier point."""
-        backup = self._copy()[1]
-        if not self._are_behind_an_erasure(backup):
-            self._restore_database(backup)
-
-    def _are_behind_an_erasure(self, backup: Backup) -> bool:
-        """Whether boards may have followed redactions of an erasure that they have not reached, and
-        that the backup does not hold: a known limit, see docs/promises.md.
-        """
-        database, kept = self._world.database, len(backup.lineage.changes)
-        undone = [at for at in database.lineage.erased.values() if at > kept]
-        metas = [value for name, value in self._world.redis.space.items() if name.endswith("meta")]
-        stand = [int(meta["sequence"]) for meta in metas if isinstance(meta, Hash)]
-        return any(at > sequence for at in undone for sequence in stand)
+        self._restore_database(self._copy()[1])
 
     def _restore_database(self, backup: Backup) -> None:
         """Some of those whose writes are gone write again."""
@@ -202,7 +190,8 @@ class Faults:
 
     def _clear_boards(self, backup: Backup) -> None:
         """As is to be done when an erasure is undone: boards that stand before it may have followed
-        redactions of changes that are there again, at a position that is still known.
+        redactions of changes that are there again, at a position that is still known (a known
+        limit: docs/promises.md).
         """
         self._world.redis.flush()
         taken = [known for _, known in self._copies].index(backup)
