@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.store.folding import fold_deltas, fold_profiles
-from progress_service.store.ledger_write import PROFILE_CHANGE, XP_DELTA
+from progress_service.store.ledger_write import PROFILE_CHANGE, USER_ERASURE, XP_DELTA
 from progress_service.store.special_changes import fold_special
 
 CHANNEL = "laurel_history"
@@ -102,8 +102,8 @@ _NUMBER = text(
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one turn of the sequencer did. `held_by_other`: another replica has the lease;
-    `locked`: another is looking just now, so nothing was done; `more`: others may wait;
-    `alone`: the batch is one special change.
+    `locked`: another is looking just now, so nothing was done; `began_tenure`: the numbering was
+    taken over; `more`: others may wait; `alone`: the batch is one special change.
     """
 
     count: int
@@ -132,7 +132,8 @@ async def number_batch(
 
     Holds the advisory lock until the transaction ends, so a stopped process blocks nobody
     for longer than its idle timeout. Begins a tenure when `holder` does not have the lease, let
-    it lapse, or had it on another connection; does nothing while another holder's lease lives.
+    it lapse, or had it on another connection, and with each erasure; does nothing while another
+    holder's lease lives.
     """
     if not (await connection.execute(_TRY_LOCK, {"key": _LOCK_KEY})).scalar_one():
         return Batch(0, 0, locked=True)
@@ -142,14 +143,17 @@ async def number_batch(
         return Batch(0, row.head_sequence, held_by_other=True)
     head = int(row.head_sequence)
     begins = row.holder != holder or not row.held or not row.same_connection
+    tenure = {"epoch": uuid4(), "head": head, "holder": holder, "lease": lease_s}
     if begins:
-        tenure = {"epoch": uuid4(), "head": head, "holder": holder, "lease": lease_s}
         await connection.execute(_BEGIN_TENURE, tenure)
     numbered = (await connection.execute(_NUMBER, {"head": head, "limit": limit})).one()
     if not numbered.changes:
         await connection.execute(_RENEW, {"lease": lease_s})
         return Batch(0, head, began_tenure=begins)
     through = head + int(numbered.changes)
+    if numbered.special == USER_ERASURE and not begins:
+        # Whoever reads what it redacts has a position that no copy from before it knows.
+        await connection.execute(_BEGIN_TENURE, tenure)
     await _fold(connection, numbered, head, through)
     await connection.execute(_ADVANCE, {"head": through, "lease": lease_s})
     await connection.execute(_NOTIFY, {"channel": CHANNEL, "head": str(through)})

@@ -18,8 +18,10 @@ _VALID = text(
        FROM tenures t WHERE t.epoch = :epoch"""
 )
 EPOCH_OF_CHANGE = """(SELECT t.epoch FROM tenures t WHERE t.after_sequence < c.sequence
-                      ORDER BY t.tenure DESC LIMIT 1)"""
-"""Of a numbered `c`: the tenure that numbered it is the last one that began below it, for good."""
+                      ORDER BY t.after_sequence DESC, t.tenure DESC LIMIT 1)"""
+"""Of a numbered `c`: the tenure that numbered it is the last one that began below it, for good.
+Index: tenures_after.
+"""
 # Index: changes_change, pruned_changes_change.
 _CHANGE = text(
     f"""SELECT c.sequence, {EPOCH_OF_CHANGE} AS epoch

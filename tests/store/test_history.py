@@ -34,6 +34,28 @@ async def tenures(progress: Progress) -> list[tuple[str, int]]:
     return [(row["epoch"], row["after_sequence"]) for row in rows]
 
 
+async def base_copy(sql: asyncpg.Connection) -> dict[str, Any]:
+    """What a copy of the database that is made now knows of positions."""
+    row = await sql.fetchrow(
+        "SELECT head_sequence, epoch, (SELECT array_agg(epoch) FROM tenures) AS epochs FROM history"
+    )
+    assert row
+    return dict(row)
+
+
+async def restore(sql: asyncpg.Connection, copy: dict[str, Any]) -> None:
+    """The rows that the copy would bring back: no later tenure, an earlier head."""
+    async with sql.transaction():
+        await sql.execute(
+            """UPDATE history SET head_sequence = $1, epoch = $2, holder = NULL,
+                   lease_until = '-infinity'""",
+            copy["head_sequence"],
+            copy["epoch"],
+        )
+        await sql.execute("DELETE FROM tenures WHERE epoch <> ALL($1)", copy["epochs"])
+        await sql.execute("DELETE FROM changes WHERE sequence > $1", copy["head_sequence"])
+
+
 async def all_changes(progress: Progress, count: int) -> list[pb.Change]:
     found: list[pb.Change] = []
     call = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest())
@@ -156,26 +178,15 @@ async def test_a_database_restored_to_the_past_refuses_what_it_no_longer_holds(
         await progress.put_users("ann")
         backup_head = await progress.settled()
         async with progress.sql() as sql:
-            kept = {
-                table: await sql.fetch(f"SELECT * FROM {table}") for table in ("tenures", "history")
-            }
+            copy = await base_copy(sql)
         await progress.award("ann", 1)
         lost = await progress.settled()
     async with running_progress(sharing(postgres_url)) as progress, progress.sql() as sql:
         await progress.award("ann", 2)
         later = await progress.settled()
-    # The same rows as a restored copy would hold: no later tenure, an earlier head.
     async with running_progress(sharing(postgres_url)) as progress:
-        async with progress.sql() as sql, progress.numbering_held(), sql.transaction():
-            (then,) = kept["history"]
-            await sql.execute(
-                "UPDATE history SET head_sequence = $1, epoch = $2, holder = NULL,"
-                " lease_until = '-infinity'",
-                then["head_sequence"],
-                then["epoch"],
-            )
-            await sql.execute("DELETE FROM tenures WHERE epoch <> $1", then["epoch"])
-            await sql.execute("DELETE FROM changes WHERE sequence > $1", then["head_sequence"])
+        async with progress.sql() as sql, progress.numbering_held():
+            await restore(sql, copy)
         await progress.award("ann", 3)
         now = await progress.settled()
         assert now.epoch not in {backup_head.epoch, lost.epoch, later.epoch}
@@ -187,6 +198,51 @@ async def test_a_database_restored_to_the_past_refuses_what_it_no_longer_holds(
         call: Any = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=backup_head))
         assert [change.xp_delta.amount for change in (await call.read()).changes] == [3]
         call.cancel()
+
+
+async def test_what_came_with_redactions_is_no_position_of_a_copy_from_before_the_erasure(
+    progress: Progress,
+) -> None:
+    await progress.put_users("ann", "bob")
+    await progress.award("ann", 1)
+    behind = await progress.settled()
+    await progress.award("ann", 2)
+    copied = await progress.settled()
+    async with progress.sql() as sql, progress.numbering_held():
+        copy = await base_copy(sql)
+    erased = await progress.erase("ann")
+    await progress.award("bob", 3)
+    last = await progress.settled()
+    # The tenure of the erasure goes on after it, and whoever has the old one can go on, too.
+    assert copied.epoch == behind.epoch != erased.epoch == last.epoch
+    assert await tenures(progress) == [(copied.epoch, 0), (erased.epoch, copied.sequence)]
+    call: Any = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=behind))
+    message = await call.read()
+    call.cancel()
+    assert message.changes[0].WhichOneof("kind") == "redaction"
+    met = types_pb2.Position(epoch=message.through.epoch, sequence=copied.sequence)
+    assert met.epoch == erased.epoch
+    async with progress.sql() as sql, progress.numbering_held():
+        await restore(sql, copy)
+        async with refused(FailedPrecondition, "EPOCH_MISMATCH"):
+            await progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=met)).read()
+        call = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=behind))
+        assert await call.read()
+        call.cancel()
+
+
+async def test_an_erasure_that_a_new_holder_numbers_first_begins_one_tenure(
+    postgres_url: str,
+) -> None:
+    async with running_progress(sharing(postgres_url)) as progress:
+        await progress.put_users("ann")
+        before = await progress.settled()
+    sql = await asyncpg.connect(postgres_url)
+    await sql.execute("INSERT INTO unnumbered_changes (kind, user_id) VALUES (3, 'ann')")
+    await sql.close()
+    async with running_progress(sharing(postgres_url)) as progress:
+        after = await progress.settled()
+        assert await tenures(progress) == [(before.epoch, 0), (after.epoch, before.sequence)]
 
 
 async def test_a_numbering_that_cannot_run_holds_up_no_writer(progress: Progress) -> None:

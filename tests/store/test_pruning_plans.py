@@ -87,6 +87,23 @@ async def test_a_write_and_a_change_are_found_by_one_look_up_in_each_table(
             assert sum(scan.rows for scan in found) <= 1
 
 
+async def test_the_tenure_that_gave_a_number_is_found_among_many_by_one_look_up(
+    pruned: Progress,
+) -> None:
+    async with pruned.sql() as sql:
+        await sql.execute(
+            """INSERT INTO tenures (epoch, after_sequence)
+               SELECT gen_random_uuid(), n * 5 FROM generate_series(1, 10000) n"""
+        )
+        await sql.execute("VACUUM ANALYZE tenures")
+        for number in (7, 30_000, 59_999):
+            found = await scans(
+                pruned.app.database, positions._CHANGE, {"change_id": number - number % 5}
+            )
+            tenures = [(scan.index, scan.rows) for scan in found if scan.table == "tenures"]
+            assert tenures == [("tenures_after", 1)]
+
+
 async def test_an_audit_looks_up_the_sequences_of_its_users_entries_alone(
     pruned: Progress,
 ) -> None:

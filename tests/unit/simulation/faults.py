@@ -37,6 +37,7 @@ class Faults:
             self.prune_history,
             self.restore_database,
             self.restore_both,
+            self.undo_erasure,
             self.hand_over,
             self.kill_process,
             self.stop_process,
@@ -178,8 +179,6 @@ class Faults:
         world = self._world
         kept = len(backup.lineage.changes)
         lost = world.database.head - kept
-        if any(at > kept for at in world.database.lineage.erased.values()):
-            self._clear_boards(backup)
         world.database.restore(backup)
         world.writer.forget()
         if self._random.random() < 0.7:
@@ -187,15 +186,6 @@ class Faults:
         world.number_soon()
         for _ in range(self._random.randint(0, max(lost, 0))):
             world.later(self._random.random() * 0.3, world.write)
-
-    def _clear_boards(self, backup: Backup) -> None:
-        """As is to be done when an erasure is undone: boards that stand before it may have followed
-        redactions of changes that are there again, at a position that is still known (a known
-        limit: docs/promises.md).
-        """
-        self._world.redis.flush()
-        taken = [known for _, known in self._copies].index(backup)
-        self._copies = self._copies[: taken + 1]
 
     def restore_both(self) -> None:
         """PostgreSQL and Redis are put back to one earlier moment, while a process that stands
@@ -212,6 +202,23 @@ class Faults:
             world.later(stopped_s, process.stop)
             world.later(restored_s + random.random(), process.go_on)
         world.later(restored_s, self._put_back)
+
+    def undo_erasure(self) -> None:
+        """Someone is erased, boards fall behind that, and PostgreSQL is put back to before it."""
+        world, random = self._world, self._random
+        self.take_copies()
+        _, backup = self._copies[-1]
+        world.erase()
+        behind_s = 0.1 + random.random() * 0.3
+        world.later(behind_s, self._fall_behind)
+        world.later(behind_s + random.random() * 0.2, lambda: self._restore_database(backup))
+
+    def _fall_behind(self) -> None:
+        """Slowly enough to be caught at it."""
+        self._world.network.slow_s = 0.3
+        self._lasting(self._end_slow)
+        self.restore_redis()
+        self._world.oracle.after_accident()
 
     def _put_back(self) -> None:
         dump, backup = self._copy(1)

@@ -205,20 +205,23 @@ class HistoryDatabase:
 
     def number(self, holder: str, most: int) -> int:
         """Numbers what is committed, in the order of insertion; how many. Another holder than
-        before begins a tenure.
+        before begins a tenure, and so does an erasure.
         """
         if holder != self._holder:
-            self._begin_tenure(holder)
+            self._holder = holder
+            self._begin_tenure()
         self.queue.sort(key=lambda queued: queued[0])
         taken, self.queue = self.queue[:most], self.queue[most:]
         for change_id, change in taken:
             self._append(change_id, change)
         return len(taken)
 
-    def _begin_tenure(self, holder: str) -> None:
-        self._holder = holder
+    def _begin_tenure(self) -> None:
         self.tenures.append((f"e{len(self.lineages)}", self.head))
         self.lineages[self.epoch] = self.lineage
+
+    def _begin_tenure_of_erasure(self) -> None:
+        self._begin_tenure()
 
     def _append(self, change_id: int, change: pb.Change) -> None:
         lineage = self.lineage
@@ -227,6 +230,7 @@ class HistoryDatabase:
         numbered.sequence = self.head + 1
         numbered.numbered_time.CopyFrom(timestamp(self._now()))
         if numbered.HasField("user_erasure"):
+            self._begin_tenure_of_erasure()
             self._redact(numbered)
         lineage.changes.append(Numbered(change_id, numbered, numbered))
         lineage.states.append(lineage.states[-1].after(numbered))

@@ -182,6 +182,11 @@ def asks_only_of_the_last_part(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Follower, "_check_ahead", check_ahead)
 
 
+def erases_within_a_tenure(patch: pytest.MonkeyPatch) -> None:
+    """Redactions come with the epoch that the changes had."""
+    patch.setattr(HistoryDatabase, "_begin_tenure_of_erasure", lambda _: None)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """`plant` breaks the code; that shows where one of these faults happens, or any."""
@@ -206,4 +211,5 @@ MUTATIONS = (
     Mutation(counts_nothing, ("evict",)),
     Mutation(mixes_positions, ("promote_replica", "slow_redis")),
     Mutation(asks_only_of_the_last_part, ("promote_replica", "restore_database")),
+    Mutation(erases_within_a_tenure, ("undo_erasure", "slow_redis")),
 )

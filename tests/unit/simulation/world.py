@@ -48,6 +48,11 @@ class World:
         self.loop.note("writer", self.writer.write())
         self.number_soon()
 
+    def erase(self) -> None:
+        """Someone is to go."""
+        self.loop.note("writer", f"erased {self.writer.erase()}")
+        self.number_soon()
+
     def number_soon(self) -> None:
         """Has the sequencer look."""
         self.later(self.random.random() ** 3 * 0.3, self.number)

@@ -50,6 +50,13 @@ class Writer:
             self._commit(change)
         return str(change.WhichOneof("kind"))
 
+    def erase(self) -> str:
+        """Who was erased, after everything that was begun before."""
+        self.commit()
+        user = self._random.choice(USERS)
+        self._commit(self._erase(self._due(), user))
+        return user
+
     def commit(self) -> None:
         """Ends what is open: its ids are lower than those of what was committed meanwhile."""
         self._database.queue += self._open

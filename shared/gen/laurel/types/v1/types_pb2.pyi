@@ -148,9 +148,10 @@ class Position(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
     """The tenure of the sequencer that numbered `sequence`, a UUID. Every sequencer
-    that takes over starts a tenure and goes on with the numbering; a position is
-    valid while its tenure is known and the next one began at or after it. So a
-    database that was restored to the past refuses what it no longer holds.
+    that takes over starts a tenure and goes on with the numbering, and each
+    erasure starts one; a position is valid while its tenure is known and the next
+    one began at or after it. So a database that was restored to the past refuses
+    what it no longer holds.
     """
     sequence: _builtins.int
     """Dense: every number from 1 on is taken exactly once. 0 is the position
