@@ -188,8 +188,7 @@ class Comparison:
         """
         if not wrong:
             return wrong
-        await self.history.read_to_head()
-        erased = self.history.erased()
+        erased = await self.history.erased({one.user_id for one in wrong})
         return [one for one in wrong if one.user_id not in erased]
 
     async def _mend(self, part: PartState, wrong: Sequence[Difference]) -> bool:
@@ -223,10 +222,11 @@ class Comparison:
         while True:
             found = await read()
             position = found.part.position
-            if position.sequence >= self.expected.sequence and await self.history.reach(
-                position, _HISTORY_S
-            ):
-                await self._move(position.sequence)
+            behind = position.sequence < self.expected.sequence
+            reached = not behind and await self.history.reach(position, _HISTORY_S)
+            # Also part of the way: no part of these boards goes back, and `history` holds so much.
+            await self._move(position.sequence)
+            if reached:
                 return found
             if time.monotonic() > give_up:
                 raise Unavailable("BOARDS_BEHIND", "Redis does not get to where PostgreSQL is.")

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Collection, Iterable
 from typing import cast
 
 from grpc import aio
@@ -23,6 +24,10 @@ from shared.status import error_from_peer
 _AGAIN_S = 0.1
 _PATIENCE_S = 30.0
 """How long ProgressService may not answer."""
+_MESSAGE = 1_000
+"""As many changes are in a message at most, by the contract."""
+MAX_HELD = 5_000
+"""Changes that are read and not taken."""
 
 
 class HistoryLost(Exception):
@@ -47,7 +52,9 @@ def check_lost(error: aio.AioRpcError) -> None:
 class History:
     """The changes after a position, handed out in order. A stream that ends is opened again.
 
-    It holds what was read and not taken, and must be closed.
+    It holds what was read and not taken, up to MAX_HELD, and reads no more until some is taken. The
+    server ends a stream from which nothing is read for long; so that is opened again too, from
+    where it was read to. It must be closed.
     """
 
     def __init__(self, stub: ProgressServiceStub, after: Position) -> None:
@@ -62,39 +69,43 @@ class History:
 
     async def reach(self, position: Position, within_s: float) -> bool:
         """Reads on until the position is reached, in the tenure that it is of; False when that
-        takes longer.
+        takes longer, or more than it may hold: what is held up to the position is to be taken then.
 
         Raises HistoryLost, and aio.AioRpcError when ProgressService has not answered for long.
         """
         give_up = time.monotonic() + within_s
         while not self._holds(position):
             left_s = give_up - time.monotonic()
-            if left_s <= 0:
+            if left_s <= 0 or len(self._changes) + _MESSAGE > MAX_HELD:
                 return False
-            await self._read_on(left_s)
+            message = await self._read_on(left_s)
+            if message is not None:
+                self._changes.extend(message.changes)
         return True
 
-    async def read_to_head(self) -> None:
-        """Reads everything that is numbered by now. Raises as `reach`, and TimeoutError."""
+    async def erased(self, users: Collection[str]) -> set[str]:
+        """Those of the users who are erased by changes that are numbered by now and not taken.
+        What is read for it beyond what is held is not kept.
+
+        Raises as `reach`, and TimeoutError.
+        """
+        found = _erased(self._changes, users)
         # The first message of a new stream says how far the history is.
-        await self.close()
+        ahead = History(self._stub, self._through)
         head: int | None = None
         give_up = time.monotonic() + _PATIENCE_S
-        while head is None or self._through.sequence < head:
-            left_s = give_up - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError
-            message = await self._read_on(left_s)
-            if message is not None and head is None:
-                head = message.head_sequence
-
-    def erased(self) -> set[str]:
-        """Users who are erased by changes that are read and not taken."""
-        return {
-            change.user_erasure.user_id
-            for change in self._changes
-            if change.WhichOneof("kind") == "user_erasure"
-        }
+        try:
+            while head is None or ahead._through.sequence < head:
+                left_s = give_up - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError
+                message = await ahead._read_on(left_s)
+                if message is not None:
+                    head = message.head_sequence if head is None else head
+                    found |= _erased(message.changes, users)
+        finally:
+            await ahead.close()
+        return found
 
     def take(self, sequence: int, most: int) -> list[Change]:
         """The next changes, at most so many and none beyond `sequence`."""
@@ -120,8 +131,8 @@ class History:
         return through.sequence >= position.sequence and through.epoch == position.epoch
 
     async def _read_on(self, within_s: float) -> WatchXpDeltasResponse | None:
-        """A message, if one comes in time. A read that is under way is not cancelled for that: it
-        would end the stream.
+        """The next message, if one comes in time. A read that is under way is not cancelled for
+        that: it would end the stream.
         """
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._read())
@@ -141,7 +152,6 @@ class History:
         self._silent_since = 0.0
         if message.changes and message.changes[0].sequence != self._through.sequence + 1:
             raise HistoryLost(f"{message.changes[0].sequence} after {self._through.sequence}")
-        self._changes.extend(message.changes)
         self._through = Position(message.through.epoch, message.through.sequence)
         return message
 
@@ -163,3 +173,12 @@ class History:
         self._silent_since = self._silent_since or now
         if now > self._silent_since + _PATIENCE_S:
             raise error
+
+
+def _erased(changes: Iterable[Change], users: Collection[str]) -> set[str]:
+    """Those of the users who are erased by the changes."""
+    return {
+        change.user_erasure.user_id
+        for change in changes
+        if change.WhichOneof("kind") == "user_erasure" and change.user_erasure.user_id in users
+    }

@@ -3,19 +3,22 @@
 Below the range from which the kernel takes the ports of outgoing connections (32768 on Linux, 49152
 on macOS): a port that a probe finds free there is not taken by a passing client before the server
 binds it, nor while the server is restarted. Each block is this process's until its end, so that
-tests in other processes never choose the same one.
+tests in other processes never choose the same one: it holds a lock on the block's byte of one
+file, which is empty and stays.
 """
 
 import fcntl
+import os
 import random
 import socket
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 _BLOCK = 8
 _FIRST, _END = 12_000, 32_000
-_held: list[IO[str]] = []
+_held: set[int] = set()
 _left: list[int] = []
 
 
@@ -36,17 +39,24 @@ def free_ports(count: int) -> list[int]:
 
 
 def _next_block() -> range:
-    """A block that no other process holds; held by an open, locked file."""
+    """A block that neither this nor another process holds."""
     while True:
         first = random.randrange(_FIRST, _END, _BLOCK)
-        file = (Path(tempfile.gettempdir()) / f"laurel-test-ports-{first}").open("w")
+        if first in _held:  # which the lock would not tell: it is this process's
+            continue
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-        else:
-            _held.append(file)
-            return range(first, first + _BLOCK)
+            fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, first)
+        except (BlockingIOError, PermissionError):  # either, as POSIX has it
+            continue
+        _held.add(first)
+        return range(first, first + _BLOCK)
+
+
+@cache
+def _locks() -> IO[str]:
+    """Open until the process ends: closing it would give up all locks."""
+    name = f"laurel-test-ports-{os.getuid()}.lock"
+    return (Path(tempfile.gettempdir()) / name).open("a")
 
 
 def is_free(port: int) -> bool:

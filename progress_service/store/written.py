@@ -63,7 +63,8 @@ def _is_marked(row: Any, mark: WriteMark) -> bool:
     if mark.kind == Kind.ENTRY:
         return mark == entry_mark(mark.id, row.metric, row.amount, row.create_time)
     if row.gone:
-        # Nothing of a profile is left to compare with. Of an entry, its id is.
+        # Nothing of a profile is left to compare with (what that costs: ADR 12). Of an entry, its
+        # id is.
         return row.entry_id is None
     user = User(row.user_id, row.display_name, row.avatar_url, hidden=row.hidden)
     return row.kind == PROFILE_CHANGE and mark == profile_mark(mark.id, user)

@@ -24,6 +24,7 @@ from shared.gen.laurel.progress.v1 import catalog_pb2, progress_pb2
 from shared.signed_token import Signer
 from tests.conftest import running_progress
 from tests.progress import Progress, award, level, refused, submission
+from tests.pruned import prune
 from tests.signing import SIGNER
 
 Resolved = progress_pb2.ResolveConsistencyTokenResponse
@@ -207,6 +208,40 @@ async def test_a_write_that_a_restore_has_undone_is_of_another_history_though_id
                 await resolve(progress, token)
         for token in [*kept, *again]:
             assert (await resolve(progress, token)).head == head
+
+
+@pytest.mark.parametrize("gone", ["pruned", "erased"])
+@pytest.mark.parametrize("bearer", ["profile", "credit"])
+async def test_the_id_of_a_lost_profile_is_enough_only_when_what_bears_it_again_is_gone_too(
+    postgres_server: EmbeddedPostgres, postgres_url: str, bearer: str, gone: str
+) -> None:
+    """The limit of tokens: ADR 12. While anything is left to compare with they are refused."""
+    settings = ProgressSettings(postgres_url=postgres_url, drain_seconds=0.5)
+    async with running_progress(settings) as progress:
+        await progress.put_users("ann", "bob")
+        await progress.settled()
+    lost: list[str] = []
+
+    async def lose(progress: Progress) -> None:
+        lost.append(await put_user(progress, "ann", "New"))
+
+    async with restored(postgres_server, postgres_url, lose) as progress:
+        if bearer == "profile":
+            again = await put_user(progress, "bob", "Other")
+            ids = [consistency_token.decode(SIGNER, token).id for token in (again, *lost)]
+            assert ids[0] == ids[1]
+        else:
+            await progress.award("bob", 1)
+        await progress.settled()
+        async with refused(FailedPrecondition, "EPOCH_MISMATCH"):
+            await resolve(progress, lost[0])
+        await (prune(progress) if gone == "pruned" else progress.erase("bob"))
+        if bearer == "profile":
+            found = await resolve(progress, lost[0])
+            assert found.position == found.head == await progress.settled()
+        else:
+            async with refused(FailedPrecondition, "EPOCH_MISMATCH"):
+                await resolve(progress, lost[0])
 
 
 async def test_after_an_erasure_only_the_head_surely_includes_the_write(

@@ -11,7 +11,7 @@ from leaderboard_service.domain.board import BoardNames, Floors, parse_board_nam
 from leaderboard_service.domain.expected import Difference, Due, Expected, Kind
 from leaderboard_service.domain.fold import Fold
 from leaderboard_service.domain.groups import groups_of
-from leaderboard_service.history import History
+from leaderboard_service.history import MAX_HELD, History
 from leaderboard_service.snapshots import Snapshots
 from leaderboard_service.store.boards import Broken, FloorsRaised, GenerationGone, Moved
 from leaderboard_service.store.checks import BoardChecks, Mend, PartState
@@ -141,6 +141,19 @@ async def test_what_is_mended_while_redis_goes_on_is_right_where_it_is_then(worl
     assert found == Difference(Kind.SCORE, XP.name, "a", 8, 73)
     await world.writer.credit("a", 1, DAYS[0], "")
     await world.check()
+
+
+async def test_a_snapshot_is_moved_far_without_holding_all_of_the_way(world: World) -> None:
+    for user in USERS:
+        await world.writer.credit(user, 5, DAYS[0], "c")
+    await world.follow()
+    taken = await snapshot(world)
+    for _ in range(2 * MAX_HELD):
+        await world.writer.credit("a", 1, DAYS[0], "")
+    while world.applier.meta.position.sequence < len(world.peer.changes):
+        await world.follow()
+    assert await compare(world, taken) == []
+    assert taken[0].sequence == len(world.peer.changes)
 
 
 async def test_on_a_cluster_damage_is_found_and_mended(redis_cluster_url: str) -> None:
