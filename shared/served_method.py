@@ -125,6 +125,9 @@ class ServedMethod:
         try:
             async with self._gate.while_valid(caller):
                 request = await self._requested(identity, requests, context, stay)
+                # By itself, for it takes no room with the reader: were it to go with a first
+                # message that is not read, the call could not be ended either.
+                await context.send_initial_metadata(())
                 answer = self._behaviour(request, context)
                 if inspect.isasyncgen(answer):
                     await _write_all(answer, context)

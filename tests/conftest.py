@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import tempfile
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
@@ -17,6 +17,7 @@ from progress_service.store.database import Database
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.redis import EmbeddedRedis
 from tests.access import AUTH_SECRET
+from tests.memory_folder import new_folder
 from tests.progress import Progress
 from tests.redis_cluster import TestCluster
 from tests.signing import SECRET
@@ -38,8 +39,11 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
     """A short-pathed folder of this worker's own: socket paths are limited to 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="laurel-") as folder:
-        yield Path(folder)
+    folder = new_folder("laurel-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

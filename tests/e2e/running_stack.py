@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shared.embedded.leftover import still_alive
 from tests.access import AUTH_SECRET
+from tests.memory_folder import new_folder
 from tests.ports import free_ports
 
 LAUREL = Path(sys.executable).parent / "laurel"
@@ -53,9 +53,7 @@ class RunningStack:
 
     options: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
-    home: Path = field(
-        default_factory=lambda: Path(tempfile.mkdtemp(prefix="laurel-test-")) / "home"
-    )
+    home: Path = field(default_factory=lambda: new_folder("laurel-test-") / "home")
     ports: dict[str, str] = field(default_factory=stack_ports)
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ CREATE CONSTRAINT TRIGGER captured AFTER INSERT ON public.changes
 _CHANGES = "SELECT * FROM harness.captured_changes ORDER BY captured"
 _BOARDS = "SELECT board_id, metric, course_id, board_window, period FROM public.boards"
 _ENTRIES = """SELECT entry_id, user_id, metric, amount, attempt_id, of_entry_id, source, reference,
-                     course_id, level_id
+                     course_id, level_id, occurred_date::text, windows
               FROM public.xp_entries ORDER BY entry_id"""
 _ATTEMPTS = """SELECT attempt_id, user_id, level_id, request_id, correct_answers, total_questions,
                       voided

@@ -1,15 +1,14 @@
 """What can be wrong with a run, by the promise that it breaks: each changes one thing in it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from shared.gen.laurel.progress.v1 import admin_pb2
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
+from tests.faults.damages_bounds import ERRED, GROWN, Damage
 from tests.faults.fabricated import Told
-from tests.faults.fabricated_writes import CANARY
-from tests.faults.recording import Call, Entry, Failure, Key, Sample
+from tests.faults.recording import Call, Entry, Key
 from tests.faults.verdict import (
     ANSWERS,
     BOUNDS,
@@ -20,19 +19,10 @@ from tests.faults.verdict import (
     WATCHERS,
 )
 
-Damage = Callable[[Told], object]
-
 
 def found(told: Told, method: str, number: int = 0) -> Call:
     """The run's calls of a method, by number."""
     return [one for one in told.recorded.calls if one.method == method][number]
-
-
-def fails(told: Told, code: str, reason: str, text: str = "") -> None:
-    """One more call, which fails."""
-    told.call("GetRank", pb.GetUserStatsRequest(user_id="ann"))
-    failure = Failure(code, reason, "no", (text,))
-    told.recorded.calls[-1] = replace(told.recorded.calls[-1], failure=failure)
 
 
 def sent(told: Told, number: int) -> Any:
@@ -102,6 +92,14 @@ def _number_an_entry_twice(told: Told) -> None:
     told.branch.changes.append(again)
 
 
+def _number_another_day(told: Told) -> None:
+    told.branch.entries[0] = replace(told.branch.entries[0], occurred_date="2026-11-19")
+
+
+def _number_other_windows(told: Told) -> None:
+    told.branch.entries[0] = replace(told.branch.entries[0], windows=1 << types_pb2.WINDOW_DAY)
+
+
 def _leave_an_entry_without_a_number(told: Told) -> None:
     told.award("ann", 1, "r9")
     del told.branch.changes[-1]
@@ -157,6 +155,8 @@ LEDGER: list[Damage] = [
     _lose_a_revocation,
     _reset_elsewhere,
     _number_an_entry_twice,
+    _number_another_day,
+    _number_other_windows,
     _leave_an_entry_without_a_number,
     _leave_a_gap_in_the_numbers,
     _lose_a_profile,
@@ -242,39 +242,6 @@ def _honour_a_token_of_no_write(told: Told) -> None:
 READS_OF_WRITES: list[Damage] = [_answer_from_before_the_write, _honour_a_token_of_no_write]
 
 
-def _grow(told: Told) -> None:
-    told.recorded.samples.append(Sample(5.0, "leaderboard-1", 1 << 40))
-
-
-def _tell_a_canary(told: Told) -> None:
-    fails(told, "UNAVAILABLE", "DATABASE_UNAVAILABLE", f"relation {CANARY}")
-
-
-def _fail_without_a_reason(told: Told) -> None:
-    fails(told, "FAILED_PRECONDITION", "")
-
-
-def _fail_inside(told: Told) -> None:
-    fails(told, "INTERNAL", "")
-
-
-def _fail_with_a_status_for_a_reason(told: Told) -> None:
-    fails(told, "UNAVAILABLE", "", "type.googleapis.com/google.rpc.ErrorInfo UNAVAILABLE")
-
-
-def _damage_the_history(told: Told) -> None:
-    fails(told, "FAILED_PRECONDITION", "HISTORY_DAMAGED")
-
-
-ERRED: list[Damage] = [
-    _tell_a_canary,
-    _fail_without_a_reason,
-    _fail_inside,
-    _fail_with_a_status_for_a_reason,
-    _damage_the_history,
-]
-
-
 def _lag(told: Told) -> None:
     told.recorded.lag_s = 100.0
 
@@ -291,7 +258,7 @@ DAMAGES: dict[str, list[Damage]] = {
     EXACTLY_ONCE: LEDGER,
     WATCHERS: WATCHED,
     CONSISTENCY: READS_OF_WRITES,
-    BOUNDS: [_grow],
+    BOUNDS: GROWN,
     ERRORS: ERRED,
     LAG: [_lag, _never_catch_up],
     ANSWERS: [_read_from_postgresql_at_the_end],

@@ -32,7 +32,7 @@ class Most(Random):
 
 @asynccontextmanager
 async def holding(name: str, played: Scene, chance: Random | None = None) -> AsyncIterator[Fault]:
-    """The fault holds in the block. Afterwards an award is on the board."""
+    """The fault holds in the block, and is seen to. Afterwards an award is on the board."""
     fault = FAULTS[name].make(chance or Least())
     await fault.prepare(played.stack)
     try:
@@ -41,6 +41,7 @@ async def holding(name: str, played: Scene, chance: Random | None = None) -> Asy
         yield fault
     finally:
         await fault.heal(played.stack)
+    assert fault.effect, "nothing of it was to be seen"
     total = (await played.award()).total
     await played.board_holds(total)
     assert played.stack.deaths == []

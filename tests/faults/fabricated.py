@@ -3,13 +3,16 @@
 Its boards are counted here, one user after the other, and by no code of the validators.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from shared.gen.laurel.leaderboard.v1 import admin_pb2 as board_admin
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2 as boards
 from shared.gen.laurel.progress.v1 import admin_pb2 as pb_admin
+from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
+from tests.faults import planted
 from tests.faults.fabricated_writes import TODAY, Writes
 from tests.faults.recording import Call, Failure, Sample, Stream
 
@@ -196,6 +199,33 @@ class Told(Writes):
         self.recorded.samples.append(Sample(self.now, "progress-0", 100 << 20))
 
 
+def _provoke(told: Told) -> None:
+    """What is planted to fail, and what a crowd is refused."""
+    internal = Failure("INTERNAL", "", "Internal error; it is logged under request id 0f1e.")
+    alone = Failure("UNAVAILABLE", planted.ALONE, "The write failed; retry it.")
+    award = pb.AwardXpRequest(user_id="ann", amount=1, source=planted.SOURCE, request_id="planted")
+    profile = catalog_pb2.PutUserRequest(user=catalog_pb2.User(user_id=planted.USER))
+    rank = boards.GetRankRequest(user_id=planted.USER)
+    for service, method, request, failure in (
+        ("CatalogService", "PutUser", profile, internal),
+        ("LeaderboardService", "GetRank", rank, internal),
+        ("ProgressService", "AwardXp", award, alone),
+    ):
+        told.call(method, request)
+        told.recorded.calls[-1] = replace(told.recorded.calls[-1], service=service, failure=failure)
+    for reason in ("SERVER_BUSY", "TOO_MANY_CONCURRENT_CALLS"):
+        told.call("GetTop", boards.GetTopRequest(), reason=f"RESOURCE_EXHAUSTED/{reason}")
+    told.watch(reason="UNAVAILABLE/READER_STALLED")
+
+
+def _spectate(told: Told) -> None:
+    """A watch that is sent a state and a sign of life."""
+    state = told.state(XP)
+    first = boards.WatchTopResponse(entries=told.entries(XP)[:2], state=state)
+    request = boards.WatchTopRequest(count=2)
+    told.stream("WatchTop", request, first, boards.WatchTopResponse(keep_alive=True, state=state))
+
+
 def a_run() -> Told:
     """Writes of all kinds and what was read of them, without a fault."""
     told = Told()
@@ -219,6 +249,8 @@ def a_run() -> Told:
     told.watch()
     told.watch(types_pb2.Position(epoch="e1", sequence=5))
     told.call("GetRank", boards.GetRankRequest(user_id="ann"), reason="UNAVAILABLE/DRAINING")
+    _provoke(told)
+    _spectate(told)
     told.calm()
     told.top()
     told.verify()

@@ -76,7 +76,7 @@ class Writes:
         return self.call("PutUser", catalog_pb2.PutUserRequest(user=user), answer)
 
     def _credit(self, entry: Entry) -> None:
-        self.branch.entries.append(entry)
+        self.branch.entries.append(replace(entry, occurred_date=DAY))
         delta = pb.XpDelta(
             entry_id=str(entry.entry_id),
             user_id=entry.user_id,
@@ -194,7 +194,8 @@ class Writes:
     def restore(self, copy: Branch, epoch: str) -> None:
         """PostgreSQL begins anew from the copy."""
         self.branch.ended = self.now
-        self.recorded.acts.append(Act("postgres.restore", "postgres", self.now, self.now + 1))
+        act = Act("postgres.restore", "postgres", self.now, self.now + 1, effect="all undone")
+        self.recorded.acts.append(act)
         self.now += 1
         copy.begun = self.now
         self.recorded.branches.append(copy)

@@ -44,6 +44,7 @@ class _Injection:
         finally:
             await fault.heal(stack)
             act.healed = stack.elapsed()
+            act.effect = fault.effect
 
     async def _until(self, moment: float) -> None:
         await asyncio.sleep(max(self._start + moment - self._stack.elapsed(), 0.0))

@@ -151,15 +151,23 @@ def run_all(batch: Batch, jobs: int) -> list[Result]:
         _wait(workers, _LEAVE_S)
         raise
     finally:
-        for worker in workers:
-            worker.terminate()
-            worker.wait()
+        _end(workers, _LEAVE_S)
         found = read(results)[before:] if results.exists() else []
         print(table(found), summary(found), sep="\n\n")
     died = [worker.returncode for worker in workers if worker.returncode not in {0, 1}]
     if died:
         sys.exit(f"workers died: {died}")
     return found
+
+
+def _end(workers: Iterable[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Tells those that still run to end, and kills whoever has not after so long."""
+    for worker in workers:
+        worker.terminate()
+    _wait(workers, seconds)
+    for worker in workers:
+        worker.kill()
+        worker.wait()
 
 
 def _wait(workers: Iterable[subprocess.Popen[bytes]], seconds: float) -> None:

@@ -1,9 +1,9 @@
 """Reads what a run left behind, and says which promises it broke."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tests.faults.case import Case
-from tests.faults.recording import Recorded
+from tests.faults.recording import Act, Recorded
 from tests.faults.validators import (
     acknowledgements,
     answers,
@@ -52,8 +52,22 @@ _ALWAYS = (
     (BOUNDS, "samples of memory"),
     (ERRORS, "errors"),
     (LAG, "catching up"),
+    (ERRORS, f"{bounds.PLANTED}CatalogService"),
+    (ERRORS, f"{bounds.PLANTED}LeaderboardService"),
+    (ERRORS, f"{bounds.PLANTED}ProgressService"),
+    (BOUNDS, "SERVER_BUSY"),
+    (BOUNDS, "TOO_MANY_CONCURRENT_CALLS"),
+    (BOUNDS, "READER_STALLED"),
+    (RESTORE, "pages"),
 )
 """What every run has, and how it is counted."""
+_OF_FAULT = {
+    "history.pruned": (
+        (WATCHERS, f"{watchers.ENDED}HISTORY_TRUNCATED"),
+        (WATCHERS, watchers.RECOVERED),
+    ),
+}
+"""What a fault that is alone is for."""
 
 
 def judge(recorded: Recorded) -> Verdict:
@@ -71,16 +85,41 @@ def judge(recorded: Recorded) -> Verdict:
 
 
 def _check_whether_it_proves_anything(case: Case, verdict: Verdict) -> None:
+    """What is missing, by promise, unless that one is broken anyway."""
     checked = verdict.checked
-    missing = [promise for promise, what in _ALWAYS if not checked[promise][what]]
-    if not any(answers.OF_BOARDS in what for what in (*checked[ANSWERS], *checked[REDIS])):
-        missing.append(ANSWERS)
+    missing = [one for one in (*_ALWAYS, *_due(case)) if not checked[one[0]][one[1]]]
+    compared = [what for what in (*checked[ANSWERS], *checked[REDIS]) if answers.OF_BOARDS in what]
+    kinds = ("Get", "Watch", "ListStandings")
+    missing += [
+        (ANSWERS, one) for one in kinds if not any(what.startswith(one) for what in compared)
+    ]
     if case.redis_troubled_at is not None and not checked[REDIS]:
-        missing.append(REDIS)
+        missing.append((REDIS, "answers since"))
     if checked[RESTORE][restores.UNDONE] and not checked[RESTORE][restores.REFUSED]:
-        missing.append(RESTORE)
+        missing.append((RESTORE, restores.REFUSED))
     broken = {violation.promise for violation in verdict.violations}
-    verdict.empty += [one for one in dict.fromkeys(missing) if one not in broken]
+    verdict.empty += [f"{one}: {what}" for one, what in missing if one not in broken]
+    verdict.empty += [f"{act.fault} of {act.target}" for act in _alone(case) if not act.effect]
+
+
+def _due(case: Case) -> Iterator[tuple[str, str]]:
+    """What the run's faults are for."""
+    for act in _alone(case):
+        yield from _OF_FAULT.get(act.fault, ())
+
+
+def _alone(case: Case) -> list[Act]:
+    """The faults beside which nothing else was broken: of others one may hide what another does."""
+    acts = case.recorded.acts
+    return [
+        one
+        for one in acts
+        if not any(
+            other.begun <= one.healed and one.begun <= other.healed
+            for other in acts
+            if other is not one
+        )
+    ]
 
 
 __all__ = ["PROMISES", "Verdict", "Violation", "judge"]

@@ -30,6 +30,11 @@ class Mode:
     held_up: bool = False
     held_down: bool = False
 
+    @property
+    def slows(self) -> bool:
+        """Whether what is not held takes longer."""
+        return bool(self.delay_s or self.bytes_per_s)
+
 
 PASS = Mode()
 HALF_OPEN = Mode(held_up=True, held_down=True)
@@ -40,6 +45,8 @@ class Wire(Protocol):
 
     mode: Mode
     jitter: Callable[[], float]
+    touched: int
+    """Bytes that it has not passed on at once, and connections that it has reset."""
 
     async def connect(self, link: "Link") -> None:
         """Opens the other side of a new connection, or resets it."""
@@ -80,6 +87,7 @@ class Link:
 
     def reset(self) -> None:
         """Ends both sides with RST and forgets what waits."""
+        self.proxy.touched += 1
         self._is_reset = True
         for side in (self.client, self.server):
             side.reset()
@@ -206,6 +214,8 @@ class Side(asyncio.Protocol):
             self._transport.close()
 
     def _forward(self, chunk: Chunk) -> None:
+        if self._held() or self._link.proxy.mode.slows:
+            self._link.proxy.touched += len(chunk or b"")
         self._waiting.append((self._due(chunk), chunk))
         self._bytes_waiting += len(chunk or b"")
         self.send_due()

@@ -53,6 +53,11 @@ class PostgresServer:
         """Whether the postmaster runs."""
         return self._embedded.running
 
+    @property
+    def room(self) -> int:
+        """Bytes that are left on the disk."""
+        return shutil.disk_usage(self._folder).free
+
     async def create(self) -> None:
         """Copies the template and starts."""
         source = await asyncio.to_thread(template)

@@ -27,6 +27,7 @@ class Proxy:
         self.port = port
         self.mode = PASS
         self.jitter = jitter
+        self.touched = 0
         self._resetting = False
         self._server: asyncio.Server | None = None
         self._links: set[Link] = set()

@@ -58,12 +58,15 @@ class Stream:
 
 @dataclass(slots=True)
 class Act:
-    """A fault, from its beginning to its healing; `target` is a process or a hop."""
+    """A fault, from its beginning to its healing; `target` is a process or a hop. `effect`: what
+    there was to see of it; "": nothing.
+    """
 
     fault: str
     target: str
     begun: float
     healed: float = 0.0
+    effect: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the ledger."""
+    """A row of the ledger. `windows`: a bit, 1 << number, for each in which it counts; 0: all."""
 
     entry_id: int
     user_id: str
@@ -89,6 +92,8 @@ class Entry:
     reference: str = ""
     course_id: str = ""
     level_id: str = ""
+    occurred_date: str = ""
+    windows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class Game:
                 recorded.lag_s = recorded.calm_at - self._healed_at
         with self._phase("last"):
             await ending.bring_back()
-            await ending.last_reads(datetime.now(UTC).date())
+            await asyncio.gather(ending.last_reads(datetime.now(UTC).date()), ending.stall())
         with self._phase("audit"):
             await ending.audit()
         with self._phase("dump"):

@@ -14,7 +14,7 @@ from shared.embedded.process import ChildProcess, Command
 from tests.access import AUTH_SECRET, open_channel
 from tests.faults import clock
 from tests.faults.guard import ROOT
-from tests.faults.service import MUTANT
+from tests.faults.service import MUTANT, STALL
 from tests.faults.waiting import until
 from tests.signing import SECRET
 
@@ -25,6 +25,11 @@ _SETTINGS = {
     "LAUREL_DRAIN_SECONDS": "1",
     "LAUREL_MAX_ATTEMPTS_PER_MINUTE": "0",
     "LAUREL_MAX_ATTEMPTS_PER_DAY": "0",
+    # So low that the flood meets them; one caller's calls leave some for the others.
+    "LAUREL_SERVICE_CONCURRENT_CALLS": "80",
+    "LAUREL_MAX_CONCURRENT_CALLS": "100",
+    "LAUREL_MAX_STREAMS": "24",
+    STALL: "1.0",
     # Nothing is mended behind the validators' backs.
     "LAUREL_VERIFY_USERS_PER_SECOND": "0",
     "LAUREL_VERIFY_STANDINGS_PER_SECOND": "0",

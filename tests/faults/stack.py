@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol, Self
 from urllib.parse import quote
 
-from tests.faults import capture, freezing, hops, redis_server, template
+from tests.faults import capture, freezing, hops, planted, redis_server, template
 from tests.faults.guard import Guard
 from tests.faults.hops import Hops
 from tests.faults.plan import Plan
@@ -43,6 +43,8 @@ class Stack:
         template.USER,
         template.PASSWORD,
         redis_server.PASSWORD,
+        planted.SQL_CANARY,
+        planted.REDIS_CANARY,
     )
     """Texts that no answer may contain."""
 

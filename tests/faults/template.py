@@ -13,7 +13,7 @@ import asyncpg
 from progress_service.settings import ProgressSettings
 from progress_service.store.database import Database
 from shared.embedded.postgres import EmbeddedPostgres
-from tests.faults import capture
+from tests.faults import capture, planted
 from tests.faults.guard import Guard
 from tests.signing import SECRET
 
@@ -55,6 +55,7 @@ async def _fill(server: EmbeddedPostgres) -> None:
     await database.close()
     admin = await asyncpg.connect(server.url(DATABASE))
     await admin.execute(capture.INSTALL)
+    await admin.execute(planted.INSTALL)
     await admin.close()
 
 

@@ -12,12 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.faults.guard import ROOT, clear
+from tests.faults.jobs import _end
 
 # Who starts a process in the background may have it ignore a Ctrl-C.
 _PROGRAM = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("tests.faults", run_name="__main__")
+"""
+_DEAF = """
+import signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(flush=True)
+signal.pause()
 """
 _START_S = 60.0
 _LEAVE_S = 60.0
@@ -60,3 +67,12 @@ def test_a_soak_that_is_interrupted_leaves_nothing_behind(
     assert b"Traceback" not in complaints
     # What tests.ports keeps is an empty file.
     assert not [one for one in temporary.iterdir() if one.is_dir()]
+
+
+def test_a_worker_that_does_not_end_when_it_is_told_to_is_killed() -> None:
+    command = [sys.executable, "-c", _DEAF]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as deaf:
+        assert deaf.stdout is not None
+        deaf.stdout.readline()
+        _end([deaf], 0.2)
+        assert deaf.returncode == -signal.SIGKILL

@@ -184,7 +184,8 @@ def test_what_a_late_follower_has_of_a_user_who_was_erased_may_be_less() -> None
     state.total_users = len(whole)
     state.as_of_time.CopyFrom(told.branch.changes[through - 1].numbered_time)
     answer = boards.GetTopResponse(entries=late, state=state)
-    told.recorded.acts.append(Act("freeze.leaderboard", "leaderboard", 1.0, 2.0))
+    frozen = Act("freeze.leaderboard", "leaderboard", 1.0, 2.0, effect="stood still")
+    told.recorded.acts.append(frozen)
     told.call("GetTop", boards.GetTopRequest(), answer)
     assert judge(told.recorded).ok, [str(one) for one in judge(told.recorded).violations]
     answer.entries[-1].score += 2

@@ -9,7 +9,8 @@ from shared.gen.laurel.types.v1 import types_pb2
 from tests.faults.fabricated import POSTGRESQL, XP, Told, a_run
 from tests.faults.fabricated_writes import TODAY
 from tests.faults.judging import judge
-from tests.faults.recording import Call
+from tests.faults.recording import Act, Call
+from tests.faults.validators.restores import REFUSED
 from tests.faults.verdict import ANSWERS, EXACTLY_ONCE, RESTORE, WATCHERS
 
 _REFUSED = "FAILED_PRECONDITION/EPOCH_MISMATCH"
@@ -92,6 +93,38 @@ def test_a_token_of_a_lost_write_is_not_honoured() -> None:
     restored = _restored()
     restored.told.rank("ann", restored.lost.response.consistency_token)
     assert _broken(restored.told) == {RESTORE}
+
+
+def _honoured_profile() -> tuple[Told, Call]:
+    """A run in which the token of a profile that a restore has undone is honoured."""
+    told = a_run()
+    copy = told.copy()
+    lost = told.user("ann", "Annette")
+    head = told.position
+    told.restore(copy, "e3")
+    told.user("bob", "Bobby")
+    told.watch(head, reason=_REFUSED)
+    told.top()
+    told.now += 1
+    answer = told.rank("ann", lost.response.consistency_token)
+    told.calm()
+    told.top()
+    return told, answer
+
+
+def test_a_token_of_a_lost_profile_is_not_honoured() -> None:
+    told, _ = _honoured_profile()
+    assert _broken(told) == {RESTORE}
+
+
+def test_a_token_of_a_lost_profile_may_be_answered_with_the_head_of_a_pruned_history() -> None:
+    told, answer = _honoured_profile()
+    told.recorded.acts.append(Act("history.pruned", "", 1.0, 2.0, effect="all of it"))
+    told.watch(reason="OUT_OF_RANGE/HISTORY_TRUNCATED")
+    assert not _broken(told)
+    answer.response.state.position.sequence -= 1
+    answer.response.state.as_of_time.seconds -= 1
+    assert _broken(told) == {RESTORE}
 
 
 def test_a_token_of_a_kept_write_is_not_refused() -> None:
@@ -190,7 +223,7 @@ def test_a_restore_after_which_nothing_old_was_offered_proves_nothing() -> None:
     told.calm()
     told.top()
     verdict = judge(told.recorded)
-    assert (verdict.violations, verdict.empty) == ([], [RESTORE])
+    assert (verdict.violations, verdict.empty) == ([], [f"{RESTORE}: {REFUSED}"])
 
 
 def test_what_is_forged_may_be_refused_also_while_there_is_no_database() -> None:

@@ -273,3 +273,16 @@ async def test_where_it_refuses_nothing_listens(proxy: Proxy, client: Client) ->
 
 async def _is(condition: bool) -> bool:
     return condition
+
+
+@pytest.mark.parametrize("mode", [Mode(delay_s=0.01), Mode(bytes_per_s=10_000)])
+async def test_what_is_not_passed_on_at_once_is_counted(
+    proxy: Proxy, client: Client, mode: Mode
+) -> None:
+    await client.says(b"hello")
+    assert not proxy.touched
+    proxy.shape(mode)
+    await client.says(b"hello")
+    assert proxy.touched == 2 * len(b"hello")
+    proxy.reset()
+    assert proxy.touched > 2 * len(b"hello")

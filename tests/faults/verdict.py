@@ -47,7 +47,8 @@ class Violation:
 class Verdict:
     """`totals` counts violations by promise and kind, of which only the first are in
     `violations`. `checked`: how much was compared, by promise. `empty`: what should have been
-    there to compare, and was not, so that the run proves nothing about it.
+    there to compare, and was not, by promise, and faults of which nothing was to be seen: the run
+    proves nothing about them.
     """
 
     violations: list[Violation] = field(default_factory=list)

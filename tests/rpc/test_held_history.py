@@ -2,24 +2,11 @@
 
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.history import MAX_HELD, History
+from tests.crowds import crowd
 from tests.progress import Progress, eventually
 
 COUNT = 3 * MAX_HELD
 NEW = Position("", 0)
-
-
-async def crowd(progress: Progress, url_chars: int = 20) -> Position:
-    """So many profiles in the history, beside what is there; its head."""
-    async with progress.sql() as sql:
-        await sql.execute(
-            """INSERT INTO unnumbered_changes (kind, user_id, display_name, avatar_url, hidden)
-               SELECT 2, 'crowd-' || n, '', repeat('x', $2::int), false
-               FROM generate_series(1, $1::int) n""",
-            COUNT,
-            url_chars,
-        )
-    head = await progress.settled()
-    return Position(head.epoch, head.sequence)
 
 
 async def rest_of(history: History, head: Position) -> list[int]:
@@ -38,7 +25,7 @@ async def test_what_is_held_is_bounded_and_a_reader_that_was_ended_meanwhile_goe
     progress: Progress,
 ) -> None:
     # More than gRPC takes in for a reader that does not read.
-    head = await crowd(progress, url_chars=1500)
+    head = await crowd(progress, COUNT, url_chars=1500)
     publisher = progress.app.publisher
     publisher.stall_s = 0.2
     history = History(progress.progress, NEW)
@@ -59,7 +46,7 @@ async def test_what_is_held_is_bounded_and_a_reader_that_was_ended_meanwhile_goe
 async def test_what_was_read_up_to_a_position_of_another_tenure_is_no_more_than_that(
     progress: Progress,
 ) -> None:
-    head = await crowd(progress)
+    head = await crowd(progress, COUNT)
     history = History(progress.progress, NEW)
     try:
         for _ in range(3):
@@ -77,7 +64,7 @@ async def test_erasures_far_ahead_are_found_and_what_is_read_for_them_is_not_hel
     await progress.put_users("ann", "bob", "cem", "dee")
     await progress.erase("ann")
     early = await progress.settled()
-    await crowd(progress)
+    await crowd(progress, COUNT)
     await progress.erase("bob")
     await progress.erase("dee")
     settled = await progress.settled()

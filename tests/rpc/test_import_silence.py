@@ -11,8 +11,7 @@ from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStu
 from tests.access import dial
 from tests.imports import attempt, batch, counts, import_all, next_answer
 from tests.progress import Progress, award, eventually, held, level, refused
-
-LITTLE_ON_ITS_WAY = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 2**16))
+from tests.stalls import LITTLE_ON_ITS_WAY, read_to_the_end
 
 
 async def open_imports(progress: Progress, how_many: int) -> list[Any]:
@@ -21,11 +20,6 @@ async def open_imports(progress: Progress, how_many: int) -> list[Any]:
         await call.write(batch())
         await next_answer(call)
     return calls
-
-
-async def read_to_the_end(call: Any) -> None:
-    while await call.read() is not aio.EOF:
-        pass
 
 
 async def test_whoever_sends_nothing_more_is_ended_and_the_place_is_free_again(

@@ -1,6 +1,7 @@
 """Readers that stop reading, and too many of them."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,9 +12,13 @@ from progress_service.store import numbering
 from progress_service.store.positions import Position
 from shared.errors import ResourceExhausted, Unavailable
 from shared.gen.laurel.progress.v1 import progress_pb2
+from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from shared.stream_write import write_within
+from tests.access import dial
 from tests.conftest import running_progress
+from tests.crowds import crowd
 from tests.progress import Progress, eventually, refused
+from tests.stalls import LITTLE_ON_ITS_WAY, read_to_the_end
 
 
 async def _never(_message: object) -> None:
@@ -36,6 +41,32 @@ async def test_a_snapshot_reader_that_takes_nothing_is_ended() -> None:
     with pytest.raises(Unavailable) as ended:
         await write_within(_never, progress_pb2.SnapshotStandingsResponse(), 0.05)
     assert ended.value.reason == "READER_STALLED"
+
+
+@pytest.mark.parametrize("messages", [0, 1])
+async def test_whoever_reads_so_much_and_no_more_is_told_that_it_stalled(
+    progress: Progress, messages: int
+) -> None:
+    await crowd(progress, 5_000, url_chars=1_500)
+    publisher = progress.app.publisher
+    publisher.stall_s = 0.2
+    async with dial(progress.target, LITTLE_ON_ITS_WAY) as channel:
+        call: Any = ProgressServiceStub(channel).WatchXpDeltas(
+            progress_pb2.WatchXpDeltasRequest(), timeout=20
+        )
+        for _ in range(messages):
+            assert (await call.read()).changes
+
+        async def is_told() -> bool:
+            return publisher.watchers == 1
+
+        async def is_ended() -> bool:
+            return publisher.watchers == 0
+
+        await eventually(is_told, "it watches")
+        await eventually(is_ended, "it is ended")
+        async with refused(Unavailable, "READER_STALLED"):
+            await read_to_the_end(call)
 
 
 async def test_watchers_beyond_the_bound_are_refused(progress: Progress) -> None:

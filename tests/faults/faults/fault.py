@@ -9,12 +9,14 @@ from tests.faults.stack import Stack
 
 class Fault:
     """Something that is done to the stack, once. What is left open about it is for `chance` to
-    decide; `target` says what was decided, once it has begun.
+    decide; `target` says what was decided, once it has begun. `effect`: what there was to see of it
+    by the time that it was healed; "": nothing.
     """
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
         self.target = ""
+        self.effect = ""
 
     async def prepare(self, stack: Stack) -> None:
         """Some time before it begins."""

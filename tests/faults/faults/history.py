@@ -1,5 +1,9 @@
 """A history that is gone where someone still reads."""
 
+from contextlib import suppress
+
+import asyncpg
+
 from tests.faults.faults.fault import Fault, Kind
 from tests.faults.hops import LEADERBOARD_PROGRESS
 from tests.faults.proxy import HALF_OPEN
@@ -15,6 +19,11 @@ class Pruned(Fault):
             proxy.shape(HALF_OPEN)
 
     async def heal(self, stack: Stack) -> None:
+        # Another fault may have it down.
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            async with stack.postgres.connection() as connection:
+                pruned = await connection.fetchval("SELECT count(*) FROM public.pruned_changes")
+            self.effect = f"{pruned} changes pruned" if pruned else ""
         for proxy in stack.hops[LEADERBOARD_PROGRESS]:
             await proxy.heal(close_held=True)
 

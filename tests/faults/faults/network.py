@@ -17,17 +17,28 @@ class Network(Fault):
         super().__init__(chance)
         self._hop = hop
         self._proxies: list[Proxy] = []
+        self._touched = 0
 
     def choose(self, stack: Stack, what: str) -> list[Proxy]:
         """The proxies that are concerned."""
         proxies = stack.hops[self._hop]
         one = self.chance.choice(proxies)
         self._proxies = proxies if self.chance.random() < 0.5 else [one]
+        self._touched = self._count()
         numbers = [proxies.index(proxy) for proxy in self._proxies]
         self.target = f"{self._hop} {numbers}: {what}"
         return self._proxies
 
+    def see(self) -> None:
+        """Notes what it has done by now; before it is healed."""
+        touched = self._count() - self._touched
+        self.effect = f"{touched} bytes or connections" if touched else ""
+
+    def _count(self) -> int:
+        return sum(proxy.touched for proxy in self._proxies)
+
     async def heal(self, stack: Stack) -> None:
+        self.see()
         for proxy in self._proxies:
             await proxy.heal()
 
@@ -63,6 +74,7 @@ class HalfOpen(Network):
             proxy.shape(Mode(held_up=up, held_down=down))
 
     async def heal(self, stack: Stack) -> None:
+        self.see()
         close_held = self.chance.random() < 0.5
         for proxy in self._proxies:
             await proxy.heal(close_held=close_held)

@@ -9,6 +9,7 @@ from tests.faults.stack import Stack
 from tests.faults.waiting import until
 
 _LEAST_LOST_S = 1.0
+_LITTLE = 1 << 20
 
 
 class Restore(Fault):
@@ -30,10 +31,13 @@ class Restore(Fault):
         for proxy in stack.hops[PROGRESS_POSTGRES]:
             await proxy.refuse()
         await stack.postgres.end_sessions()
+        reached = await stack.head()
         await stack.finish_branch()
         await stack.kill("postgres")
         stack.begin_branch(self._copied)
         await stack.postgres.restore(stack.folder / "base-copy")
+        undone = reached - await stack.head()
+        self.effect = f"{undone} changes undone" if undone > 0 else ""
         await _connect(stack)
 
     async def heal(self, stack: Stack) -> None:
@@ -57,6 +61,8 @@ class DiskFull(Fault):
         also_log = self.chance.random() < 0.3
         self.target = "postgres, data and log" if also_log else "postgres, data"
         await stack.postgres.fill_disk(also_log=also_log)
+        if stack.postgres.room < _LITTLE:
+            self.effect = f"{stack.postgres.room} bytes left"
 
     async def heal(self, stack: Stack) -> None:
         await stack.postgres.clear_disk()

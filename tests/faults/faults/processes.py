@@ -1,11 +1,14 @@
 """Processes that are killed, or stopped and continued."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import cast
 
 import asyncpg
+import psutil
 
 from tests.faults.faults.fault import Fault, Kind
 from tests.faults.stack import Stack
@@ -20,25 +23,32 @@ _HOLDER = """SELECT a.application_name FROM public.history h
 class Kill(Fault):
     """SIGKILL; it is started again when the fault is healed."""
 
+    _before: Mapping[str, int] = MappingProxyType({})
+
     def __init__(self, part: str, chance: Random) -> None:
         super().__init__(chance)
         self._part = part
 
     async def begin(self, stack: Stack) -> None:
         self.target = _process(self._part, stack, self.chance)
+        self._before = stack.pids
         await stack.kill(self.target)
 
     async def heal(self, stack: Stack) -> None:
         if self.target:
             await stack.restart(self.target)
+            self.effect = _replaced(self._before, stack, [self.target])
 
 
 class KillAll(Fault):
     """Every process is killed, in any order, and started again in any order, with time between."""
 
+    _before: Mapping[str, int] = MappingProxyType({})
+
     async def begin(self, stack: Stack) -> None:
         names = _shuffled(stack, self.chance)
         self.target = ", ".join(names)
+        self._before = stack.pids
         for name in names:
             await stack.kill(name)
 
@@ -46,6 +56,7 @@ class KillAll(Fault):
         for name in _shuffled(stack, self.chance):
             await stack.restart(name)
             await asyncio.sleep(self.chance.uniform(0.0, _MOST_PAUSE_S))
+        self.effect = _replaced(self._before, stack, list(stack.servers))
 
 
 class Freeze(Fault):
@@ -61,6 +72,7 @@ class Freeze(Fault):
 
     async def heal(self, stack: Stack) -> None:
         if self.target:
+            self.effect = _stopped(stack, [self.target])
             await stack.thaw(self.target)
 
 
@@ -72,6 +84,7 @@ class Replicas(Fault):
     def __init__(self, chance: Random) -> None:
         super().__init__(chance)
         self._targets: list[str] = []
+        self._before: Mapping[str, int] = {}
 
     async def begin(self, stack: Stack) -> None:
         self._targets = [await _holder(stack) or _process("progress", stack, self.chance)]
@@ -79,13 +92,16 @@ class Replicas(Fault):
             self._targets.append(_process("leaderboard", stack, self.chance))
         does = self.chance.choice((stack.kill, stack.freeze))
         self.target = f"{does.__name__} {', '.join(self._targets)}"
+        self._before = stack.pids
         for target in self._targets:
             await does(target)
 
     async def heal(self, stack: Stack) -> None:
+        stopped = _stopped(stack, self._targets)
         for target in self._targets:
             await stack.thaw(target)
             await stack.restart(target)
+        self.effect = stopped or _replaced(self._before, stack, self._targets)
 
 
 async def _holder(stack: Stack) -> str | None:
@@ -95,6 +111,24 @@ async def _holder(stack: Stack) -> str | None:
             return cast("str | None", await connection.fetchval(_HOLDER))
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return None
+
+
+def _replaced(before: Mapping[str, int], stack: Stack, names: list[str]) -> str:
+    """What there is to see of processes that were killed; "" when one is the one of before."""
+    after = stack.pids
+    if any(before.get(name) == after.get(name) for name in names):
+        return ""
+    return ", ".join(f"{name} {before.get(name)} → {after.get(name)}" for name in names)
+
+
+def _stopped(stack: Stack, names: list[str]) -> str:
+    """What there is to see of processes that are stopped; "" when one is not."""
+    pids = stack.pids
+    stands = (
+        name in pids and psutil.Process(pids[name]).status() == psutil.STATUS_STOPPED
+        for name in names
+    )
+    return f"{', '.join(names)} stood still" if names and all(stands) else ""
 
 
 def _shuffled(stack: Stack, chance: Random) -> list[str]:

@@ -69,10 +69,14 @@ def _compare(life: Life, verdict: Verdict, *, settled: bool) -> None:
 def _same(entry: Entry, delta: Any) -> bool:
     """An erased user's entry goes by a pseudonym; the history had it before under the name."""
     named = entry.user_id.startswith("~") or entry.user_id == delta.user_id
-    return named and (entry.metric, entry.amount, entry.course_id) == (
+    windows = sum(1 << window for window in delta.windows)
+    counts = (entry.metric, entry.amount, entry.course_id, entry.occurred_date, entry.windows)
+    return named and counts == (
         delta.metric,
         delta.amount,
         delta.course_id,
+        delta.occurred_date,
+        windows,
     )
 
 

@@ -14,15 +14,24 @@ from tests.faults.timeline import Life
 from tests.faults.verdict import WATCHERS, Verdict
 
 METHOD = "WatchXpDeltas"
+ENDED = "ended with "
+"""And the reason."""
+RECOVERED = "went on after a history that was cut"
 _PRUNING = "history"
 """The family of faults under which a history may be shorter than a watcher needs it."""
 
 
 def check(case: Case, verdict: Verdict) -> None:
     """Follows every stream, message by message."""
+    cut: set[str] = set()
     for stream in case.recorded.streams:
-        if stream.method == METHOD:
-            _Watcher(case, stream, verdict).follow()
+        if stream.method != METHOD:
+            continue
+        _Watcher(case, stream, verdict).follow()
+        if stream.failure is not None and stream.failure.reason == "HISTORY_TRUNCATED":
+            cut.add(stream.client)
+        elif stream.client in cut and any(message.changes for _, message in stream.messages):
+            verdict.count(WATCHERS, RECOVERED)
 
 
 @dataclass
@@ -132,7 +141,7 @@ class _Watcher:
             if not self.stream.left:
                 self._broken("a watch ended without an error", ended, "it was not left")
             return
-        self.verdict.count(WATCHERS, f"ended with {failure.reason or failure.code}")
+        self.verdict.count(WATCHERS, f"{ENDED}{failure.reason or failure.code}")
         if failure.reason == "EPOCH_MISMATCH":
             present = self.case.timeline.present(self.stream.begun, ended)
             if present and all(life.holds(self.position) for life in present):

@@ -35,6 +35,9 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
 )
 
+SMALL_WINDOW = (("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0))
+"""Of what is sent to a reader who has stopped little is under way; the rest waits in the server."""
+
 
 @dataclass(frozen=True)
 class Addresses:
@@ -47,8 +50,17 @@ class Addresses:
 class Connection:
     """A channel of its own to each replica. Its token outlives every jump of a clock."""
 
-    def __init__(self, addresses: Addresses, role: str, subject: str, first: int = 0) -> None:
-        """`first`: the number of the replica that is called unless another turn is asked for."""
+    def __init__(
+        self,
+        addresses: Addresses,
+        role: str,
+        subject: str,
+        first: int = 0,
+        options: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        """`first`: the number of the replica that is called unless another turn is asked for.
+        `options`: of its channels, beside those of all clients.
+        """
         now = int(time.time())
         bearer = access.bearer(role, subject, iat=now - 20 * _YEAR_S, exp=now + 20 * _YEAR_S)
         self._first = first
@@ -58,7 +70,7 @@ class Connection:
             (_PROGRESS, addresses.progress),
             (_LEADERBOARD, addresses.leaderboard),
         ):
-            channels = [access.dial(target, _OPTIONS, bearer) for target in targets]
+            channels = [access.dial(target, (*_OPTIONS, *options), bearer) for target in targets]
             self._channels += channels
             for name, stub in kinds.items():
                 self._stubs[name] = [stub(channel) for channel in channels]

@@ -1,19 +1,20 @@
 """All clients of a run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tests.faults.workload import world
 from tests.faults.workload.client import WRITE_S, Client, Run
-from tests.faults.workload.connection import Addresses, Connection
+from tests.faults.workload.connection import SMALL_WINDOW, Addresses, Connection
 from tests.faults.workload.flood import Flood
+from tests.faults.workload.provoker import Provoker
 from tests.faults.workload.reader import PROBER, Prober, Reader
 from tests.faults.workload.recorder import Asker, Recorder
 from tests.faults.workload.returner import Returner
-from tests.faults.workload.watcher import Copier, Follower, Spectator, Visitor
+from tests.faults.workload.watcher import Copier, Follower, Spectator, Staller, Visitor
 from tests.faults.workload.writer import Burst, Eraser, Writer, settle
 from tests.faults.workload.writes import Write
 
@@ -29,6 +30,8 @@ class Kind:
     count: int
     make: Make
     role: str = _READ_ROLE
+    options: Sequence[tuple[str, int]] = ()
+    """Of its channels."""
 
 
 KINDS = (
@@ -39,7 +42,8 @@ KINDS = (
     Kind("returner", 1, lambda run, ask, _: Returner(run, ask, 4), _WRITE_ROLE),
     Kind(PROBER, 1, lambda run, ask, _: Prober(run, ask, 20)),
     Kind("follower", 1, lambda run, ask, _: Follower(run, ask, 5)),
-    Kind("staller", 1, lambda run, ask, _: Follower(run, ask, 5, stalls=True)),
+    Kind("staller", 2, lambda run, ask, _: Staller(run, ask, 5), options=SMALL_WINDOW),
+    Kind("provoker", 1, lambda run, ask, _: Provoker(run, ask, 1), _WRITE_ROLE),
     Kind("visitor", 1, lambda run, ask, _: Visitor(run, ask, 1)),
     Kind("copier", 1, lambda run, ask, _: Copier(run, ask, 0.5)),
     Kind("spectator", 3, lambda run, ask, _: Spectator(run, ask, 2)),
@@ -105,7 +109,7 @@ async def crowd(seed: int, recorder: Recorder, addresses: Addresses) -> AsyncIte
         for kind in KINDS:
             for number in range(kind.count):
                 name = f"{kind.name}-{number}" if kind.count > 1 else kind.name
-                connections.append(Connection(addresses, kind.role, name, first=number))
+                connections.append(Connection(addresses, kind.role, name, number, kind.options))
                 ask = recorder.asker(name, connections[-1])
                 gathered.clients.append(kind.make(run, ask, gathered._gave_up))
         yield gathered

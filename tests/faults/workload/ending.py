@@ -16,14 +16,18 @@ from shared.gen.laurel.progress.v1 import admin_pb2 as progress_admin
 from shared.gen.laurel.progress.v1 import progress_pb2 as progress
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.faults.workload import world
-from tests.faults.workload.connection import Addresses, Connection
+from tests.faults.workload.connection import SMALL_WINDOW, Addresses, Connection
+from tests.faults.workload.provoker import provoke
+from tests.faults.workload.reader import next_page
 from tests.faults.workload.recorder import Asker, Recorder
 from tests.faults.workload.returner import bring, last_given
-from tests.faults.workload.watcher import HISTORY
+from tests.faults.workload.watcher import HISTORY, SNAPSHOT
 
 RESTORE = "postgres.restore"
 _DEADLINE_S = 5.0
 _AUDIT_S = 20.0
+_STALL_S = 1.5
+"""Longer than the services under test wait for a reader."""
 _AT_ONCE = 16
 _LIVE = leaderboard_admin.GetStatusResponse.STATE_LIVE
 
@@ -34,11 +38,13 @@ class Ending:
     def __init__(self, recorder: Recorder, direct: Addresses) -> None:
         self._recorder = recorder
         self._connection = Connection(direct, "admin", "ending")
+        self._stalling = Connection(direct, "service", "late-staller", options=SMALL_WINDOW)
         self._progress = range(len(direct.progress))
         self._leaderboard = range(len(direct.leaderboard))
 
     async def close(self) -> None:
         await self._connection.close()
+        await self._stalling.close()
 
     async def lag_ends(self, within_s: float) -> bool:
         """Waits until everything is numbered, and every replica's boards are live and hold it.
@@ -88,7 +94,7 @@ class Ending:
         await bring(ask, [read for read in newest if read[0] != HISTORY])
 
     async def last_reads(self, today: date) -> None:
-        """Every board, whole, from every replica."""
+        """Every board, whole, from every replica; one in pages; the history; what must fail."""
         ask, room = self._recorder.asker("last", self._connection), asyncio.Semaphore(_AT_ONCE)
 
         async def read(path: str, request: Message, turn: int) -> None:
@@ -103,6 +109,19 @@ class Ending:
                     group.create_task(read("LeaderboardService/GetTop", top, turn))
                 for turn in self._progress:
                     group.create_task(read("StandingsService/ListStandings", standings, turn))
+            group.create_task(_two_pages(ask))
+            group.create_task(_first_changes(ask))
+            group.create_task(provoke(ask, "last", world.USERS[0], types_pb2.Board()))
+
+    async def stall(self) -> None:
+        """Nothing of a snapshot is read for longer than the service waits."""
+        ask = self._recorder.asker("late-staller", self._stalling)
+        watch = ask.watch(SNAPSHOT, progress.SnapshotStandingsRequest())
+        leaving = asyncio.get_running_loop().call_later(_AUDIT_S, watch.leave)
+        await asyncio.sleep(_STALL_S)
+        while await watch.read() is not None:
+            pass
+        leaving.cancel()
 
     async def audit(self) -> None:
         """The ledger, totals, standings, and every replica's boards are compared."""
@@ -111,6 +130,24 @@ class Ending:
         compared = leaderboard_admin.VerifyBoardsRequest()
         await _whole(ask, "ProgressAdminService/VerifyLedger", ledger, self._progress)
         await _whole(ask, "LeaderboardAdminService/VerifyBoards", compared, self._leaderboard)
+
+
+async def _first_changes(ask: Asker) -> None:
+    """The history from its beginning, as far as one message goes."""
+    watch = ask.watch(HISTORY, progress.WatchXpDeltasRequest())
+    leaving = asyncio.get_running_loop().call_later(_DEADLINE_S, watch.leave)
+    if await watch.read() is not None:
+        watch.leave()
+        await watch.read()
+    leaving.cancel()
+
+
+async def _two_pages(ask: Asker) -> None:
+    path, request = "LeaderboardService/GetTop", boards.GetTopRequest(page_size=1)
+    call = await ask.call(path, request, deadline_s=_DEADLINE_S)
+    following = next_page(request, call.response)
+    if following is not None:
+        await ask.call(path, following, deadline_s=_DEADLINE_S)
 
 
 async def _whole(ask: Asker, path: str, request: Message, turns: Sequence[int]) -> None:

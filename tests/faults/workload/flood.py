@@ -13,7 +13,11 @@ from tests.faults.recording import Call
 from tests.faults.workload import world
 from tests.faults.workload.client import READ_S, Client
 
-AT_ONCE = 40
+AT_ONCE = 120
+"""Calls of each service: more than one caller may have under way."""
+_STREAMS = 40
+"""More than the service takes."""
+_STREAMS_S = 0.3
 _LARGE = 5 * 1024 * 1024
 """More than the services take."""
 _EPOCH = "00000000-0000-4000-8000-000000000000"
@@ -25,14 +29,25 @@ class Flood(Client):
     async def act(self, number: int, chance: random.Random) -> None:
         asked = [self._refused(path, request) for path, request in _improper(chance)]
         for _ in range(AT_ONCE):
-            request = boards.GetTopRequest(board=world.board(chance, self.today), page_size=500)
-            asked.append(self.ask.call("LeaderboardService/GetTop", request, deadline_s=READ_S))
+            top = boards.GetTopRequest(board=world.board(chance, self.today), page_size=500)
+            asked.append(self.ask.call("LeaderboardService/GetTop", top, deadline_s=READ_S))
+            stats = pb.GetUserStatsRequest(user_id=chance.choice(world.PEOPLE))
+            asked.append(self.ask.call("ProgressService/GetUserStats", stats, deadline_s=READ_S))
         await asyncio.gather(*asked)
-        forged = types_pb2.Position(epoch=_EPOCH, sequence=chance.randint(1, 10**6))
-        watch = self.ask.watch(
-            "ProgressService/WatchXpDeltas", pb.WatchXpDeltasRequest(after=forged)
+        watched = [boards.WatchTopRequest(board=world.board(chance, self.today), count=1)]
+        await asyncio.gather(
+            *(
+                self._watch("LeaderboardService/WatchTop", one, _STREAMS_S)
+                for one in watched * _STREAMS
+            )
         )
-        leaving = asyncio.get_running_loop().call_later(READ_S, watch.leave)
+        forged = types_pb2.Position(epoch=_EPOCH, sequence=chance.randint(1, 10**6))
+        request = pb.WatchXpDeltasRequest(after=forged)
+        await self._watch("ProgressService/WatchXpDeltas", request, READ_S)
+
+    async def _watch(self, path: str, request: Message, seconds: float) -> None:
+        watch = self.ask.watch(path, request)
+        leaving = asyncio.get_running_loop().call_later(seconds, watch.leave)
         while await watch.read() is not None:
             pass
         leaving.cancel()

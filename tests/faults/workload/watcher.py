@@ -15,6 +15,7 @@ from tests.faults.workload.client import Client, Run
 from tests.faults.workload.recorder import Asker, Watch
 
 HISTORY = "ProgressService/WatchXpDeltas"
+SNAPSHOT = "StandingsService/SnapshotStandings"
 _LOST = {"EPOCH_MISMATCH", "HISTORY_TRUNCATED"}
 """The position is no good any more: take a snapshot."""
 _KEPT_POSITIONS = 100
@@ -30,52 +31,68 @@ class Streaming(Client):
     async def follow(
         self, path: str, request: Message, seconds: float, stall_s: float = 0
     ) -> Watch:
-        """A stream from its beginning to its end, or until it is left; read only after a stall."""
+        """A stream from its beginning to its end, or until it is left; its first message is read,
+        and then none for `stall_s`.
+        """
         watch = self.ask.watch(path, request, self._turn)
-        allowed = 0 if self._run.stopping.is_set() else seconds + stall_s
-        leaving = asyncio.get_running_loop().call_later(allowed, watch.leave)
+        loop = asyncio.get_running_loop()
+        allowed = 0 if self._run.stopping.is_set() else seconds
+        leaving = loop.call_later(allowed, watch.leave)
         try:
-            await self._rest(stall_s)
             while (message := await watch.read()) is not None:
                 self.told(message)
+                if stall_s:
+                    leaving.cancel()
+                    await self._rest(stall_s)
+                    leaving, stall_s = loop.call_later(seconds, watch.leave), 0
         finally:
             leaving.cancel()
         failure = watch.stream.failure
         self._turn += failure is not None and failure.code == "UNAVAILABLE"
         return watch
 
+    async def follow_history(self, after: types_pb2.Position, seconds: float) -> None:
+        """From there on; where that is refused, from a snapshot's position, and so long again."""
+        watch = await self.follow(HISTORY, pb.WatchXpDeltasRequest(after=after), seconds)
+        failure = watch.stream.failure
+        if failure is None or failure.reason not in _LOST:
+            return
+        taken = await self.follow(SNAPSHOT, pb.SnapshotStandingsRequest(), seconds=3)
+        messages = taken.stream.messages
+        if messages and messages[-1][1].complete:
+            again = pb.WatchXpDeltasRequest(after=messages[-1][1].position)
+            await self.follow(HISTORY, again, seconds)
+
     def told(self, message: Any) -> None:
         """Called with every message."""
 
 
 class Follower(Streaming):
-    """Follows the history from where it was; where that is refused, from a snapshot's position. A
-    stalling one takes a stream, and reads nothing of it for a while.
-    """
+    """Follows the history from where it was."""
 
-    def __init__(self, run: Run, ask: Asker, rate: float, *, stalls: bool = False) -> None:
+    def __init__(self, run: Run, ask: Asker, rate: float) -> None:
         super().__init__(run, ask, rate)
-        self._stalls = stalls
         self._after = types_pb2.Position()
 
     async def act(self, number: int, chance: random.Random) -> None:
-        seconds, stall_s = chance.uniform(0.5, 3), chance.uniform(1, 4) if self._stalls else 0
-        request = pb.WatchXpDeltasRequest(after=self._after)
-        watch = await self.follow(HISTORY, request, seconds, stall_s)
-        failure = watch.stream.failure
-        if failure is not None and failure.reason in _LOST:
-            await self._start_over()
-
-    async def _start_over(self) -> None:
-        request = pb.SnapshotStandingsRequest()
-        watch = await self.follow("StandingsService/SnapshotStandings", request, seconds=3)
-        messages = watch.stream.messages
-        if messages and messages[-1][1].complete:
-            self._after = messages[-1][1].position
+        await self.follow_history(self._after, seconds=chance.uniform(0.5, 3))
 
     def told(self, message: Any) -> None:
         if isinstance(message, pb.WatchXpDeltasResponse):
             self._after = message.through
+
+
+class Staller(Streaming):
+    """Takes a snapshot and the history from its beginning, reads one message of each, and then
+    nothing for longer than a server waits.
+    """
+
+    async def act(self, number: int, chance: random.Random) -> None:
+        snapshot, history = pb.SnapshotStandingsRequest(), pb.WatchXpDeltasRequest()
+        stall_s = chance.uniform(1.5, 2)
+        await asyncio.gather(
+            self.follow(SNAPSHOT, snapshot, 1, stall_s), self.follow(HISTORY, history, 1, stall_s)
+        )
 
 
 class Visitor(Streaming):
@@ -88,13 +105,14 @@ class Visitor(Streaming):
         self._positions: deque[types_pb2.Position] = deque(maxlen=_KEPT_POSITIONS)
 
     async def act(self, number: int, chance: random.Random) -> None:
-        request = pb.WatchXpDeltasRequest()
+        after = types_pb2.Position()
         if self._positions and chance.random() < 0.7:
-            request.after.CopyFrom(self._positions[chance.randrange(len(self._positions))])
-        await self.follow(HISTORY, request, seconds=chance.uniform(0.2, 1))
+            after = self._positions[chance.randrange(len(self._positions))]
+        await self.follow_history(after, seconds=chance.uniform(0.2, 1))
 
-    def told(self, message: pb.WatchXpDeltasResponse) -> None:
-        self._positions.append(message.through)
+    def told(self, message: Any) -> None:
+        if isinstance(message, pb.WatchXpDeltasResponse):
+            self._positions.append(message.through)
 
 
 class Copier(Streaming):
@@ -106,7 +124,7 @@ class Copier(Streaming):
             picked = [chance.choice(world.every_board(self.today)) for _ in range(3)]
             request.boards.extend(picked)
             request.without_profiles = chance.random() < 0.5
-        await self.follow("StandingsService/SnapshotStandings", request, seconds=3)
+        await self.follow(SNAPSHOT, request, seconds=3)
 
 
 class Spectator(Streaming):
