@@ -14,6 +14,7 @@ from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.conftest import running_progress
 from tests.progress import Progress, award, refused
+from tests.tenures import tenures
 
 _INSERT = """
     INSERT INTO unnumbered_changes (kind, user_id, entry_id, metric, amount, source, course_id,
@@ -25,35 +26,6 @@ _INSERT = """
 
 def sharing(postgres_url: str) -> ProgressSettings:
     return ProgressSettings(postgres_url=postgres_url, drain_seconds=0.2)
-
-
-async def tenures(progress: Progress) -> list[tuple[str, int]]:
-    """(epoch, after_sequence) of every tenure, in their order."""
-    async with progress.sql() as sql:
-        rows = await sql.fetch("SELECT epoch::text, after_sequence FROM tenures ORDER BY tenure")
-    return [(row["epoch"], row["after_sequence"]) for row in rows]
-
-
-async def base_copy(sql: asyncpg.Connection) -> dict[str, Any]:
-    """What a copy of the database that is made now knows of positions."""
-    row = await sql.fetchrow(
-        "SELECT head_sequence, epoch, (SELECT array_agg(epoch) FROM tenures) AS epochs FROM history"
-    )
-    assert row
-    return dict(row)
-
-
-async def restore(sql: asyncpg.Connection, copy: dict[str, Any]) -> None:
-    """The rows that the copy would bring back: no later tenure, an earlier head."""
-    async with sql.transaction():
-        await sql.execute(
-            """UPDATE history SET head_sequence = $1, epoch = $2, holder = NULL,
-                   lease_until = '-infinity'""",
-            copy["head_sequence"],
-            copy["epoch"],
-        )
-        await sql.execute("DELETE FROM tenures WHERE epoch <> ALL($1)", copy["epochs"])
-        await sql.execute("DELETE FROM changes WHERE sequence > $1", copy["head_sequence"])
 
 
 async def all_changes(progress: Progress, count: int) -> list[pb.Change]:
@@ -169,80 +141,6 @@ async def test_a_position_beyond_the_end_of_its_tenure_is_refused(postgres_url: 
         after = types_pb2.Position(epoch=old.epoch, sequence=4)
         async with refused(FailedPrecondition, "EPOCH_MISMATCH"):
             await progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=after)).read()
-
-
-async def test_a_database_restored_to_the_past_refuses_what_it_no_longer_holds(
-    postgres_url: str,
-) -> None:
-    async with running_progress(sharing(postgres_url)) as progress:
-        await progress.put_users("ann")
-        backup_head = await progress.settled()
-        async with progress.sql() as sql:
-            copy = await base_copy(sql)
-        await progress.award("ann", 1)
-        lost = await progress.settled()
-    async with running_progress(sharing(postgres_url)) as progress, progress.sql() as sql:
-        await progress.award("ann", 2)
-        later = await progress.settled()
-    async with running_progress(sharing(postgres_url)) as progress:
-        async with progress.sql() as sql, progress.numbering_held():
-            await restore(sql, copy)
-        await progress.award("ann", 3)
-        now = await progress.settled()
-        assert now.epoch not in {backup_head.epoch, lost.epoch, later.epoch}
-        for position in (lost, later):
-            async with refused(FailedPrecondition, "EPOCH_MISMATCH"):
-                await progress.progress.WatchXpDeltas(
-                    pb.WatchXpDeltasRequest(after=position)
-                ).read()
-        call: Any = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=backup_head))
-        assert [change.xp_delta.amount for change in (await call.read()).changes] == [3]
-        call.cancel()
-
-
-async def test_what_came_with_redactions_is_no_position_of_a_copy_from_before_the_erasure(
-    progress: Progress,
-) -> None:
-    await progress.put_users("ann", "bob")
-    await progress.award("ann", 1)
-    behind = await progress.settled()
-    await progress.award("ann", 2)
-    copied = await progress.settled()
-    async with progress.sql() as sql, progress.numbering_held():
-        copy = await base_copy(sql)
-    erased = await progress.erase("ann")
-    await progress.award("bob", 3)
-    last = await progress.settled()
-    # The tenure of the erasure goes on after it, and whoever has the old one can go on, too.
-    assert copied.epoch == behind.epoch != erased.epoch == last.epoch
-    assert await tenures(progress) == [(copied.epoch, 0), (erased.epoch, copied.sequence)]
-    call: Any = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=behind))
-    message = await call.read()
-    call.cancel()
-    assert message.changes[0].WhichOneof("kind") == "redaction"
-    met = types_pb2.Position(epoch=message.through.epoch, sequence=copied.sequence)
-    assert met.epoch == erased.epoch
-    async with progress.sql() as sql, progress.numbering_held():
-        await restore(sql, copy)
-        async with refused(FailedPrecondition, "EPOCH_MISMATCH"):
-            await progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=met)).read()
-        call = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=behind))
-        assert await call.read()
-        call.cancel()
-
-
-async def test_an_erasure_that_a_new_holder_numbers_first_begins_one_tenure(
-    postgres_url: str,
-) -> None:
-    async with running_progress(sharing(postgres_url)) as progress:
-        await progress.put_users("ann")
-        before = await progress.settled()
-    sql = await asyncpg.connect(postgres_url)
-    await sql.execute("INSERT INTO unnumbered_changes (kind, user_id) VALUES (3, 'ann')")
-    await sql.close()
-    async with running_progress(sharing(postgres_url)) as progress:
-        after = await progress.settled()
-        assert await tenures(progress) == [(before.epoch, 0), (after.epoch, before.sequence)]
 
 
 async def test_a_numbering_that_cannot_run_holds_up_no_writer(progress: Progress) -> None:
