@@ -72,6 +72,11 @@ class Applier:
         if changes and changes[-1].sequence - changes[0].sequence != len(changes) - 1:
             # What was read ahead is one message: one that was lost would be amid the others.
             raise Gap(f"{len(changes)} from {changes[0].sequence} to {changes[-1].sequence}")
+        held = self.meta.position
+        if message.through.epoch != held.epoch and _before(message) < held.sequence:
+            # Another follower was faster, in a tenure that this message is not of: whether what it
+            # applied leads up to this is for ProgressService to say, asked from there.
+            raise Moved(held)
         done = 0
         while (start := self._next(changes, done)) < len(changes):
             step, end = self._step(changes, start)
@@ -91,6 +96,10 @@ class Applier:
             done = end
         if not changes:
             await self._confirm(message)
+
+    def goes_on_with(self, message: WatchXpDeltasResponse) -> bool:
+        """Whether the message begins where Redis stands."""
+        return _before(message) == self.meta.position.sequence
 
     async def _wait_for_turn(self, step: Step) -> None:
         """Leaves readers time between steps: while one is in some parts and not in others, they
@@ -177,6 +186,11 @@ class Applier:
                 raise Moved(found.position)
         self.meta = meta
         self._names = BoardNames(meta.floors)
+
+
+def _before(message: WatchXpDeltasResponse) -> int:
+    """The number after which the message begins."""
+    return message.changes[0].sequence - 1 if message.changes else message.through.sequence
 
 
 def _advance(message: WatchXpDeltasResponse, done: int) -> Advance:

@@ -48,7 +48,7 @@ class Need:
 
     remaining: Remaining
     at_least: Position | None = None
-    """Where the write is that the answer is to include, in the present tenure."""
+    """Where the write is that the answer is to include."""
 
 
 class Boards:
@@ -65,12 +65,13 @@ class Boards:
         fallback: Fallback,
         generations: Generations,
         breaker: RedisBreaker,
+        epochs: Epochs,
     ) -> None:
         self._reader = reader
         self._fallback = fallback
         self._generations = generations
         self._breaker = breaker
-        self._epochs = Epochs()
+        self._epochs = epochs
         self.answers = {Source.REDIS: 0, Source.POSTGRESQL: 0}
         """Answers given since the start, by source."""
         self._counters = {
@@ -130,16 +131,25 @@ class Boards:
         from_postgresql: Callable[[], Awaitable[AnswerT]],
     ) -> AnswerT:
         answer = await self._from_redis(from_redis)
-        if answer is not None and not _reaches(answer.stamp.position, need.at_least):
+        if answer is not None and not self._reaches(answer, need):
             metrics.FALLBACKS.labels("write not visible yet").inc()
             answer = None
         if answer is None:
             answer = await from_postgresql()
-            _check_visible(answer, need.at_least)
+            if not self._reaches(answer, need):
+                # Or it is of another tenure: what is known may be of a history that is not
+                # PostgreSQL's any more.
+                raise Unavailable(
+                    "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
+                )
         source = answer.stamp.source
         self.answers[source] += 1
         self._counters[source].inc()
         return answer
+
+    def _reaches(self, answer: AnswerT, need: Need) -> bool:
+        """Whether it is surely not older than it may be."""
+        return need.at_least is None or self._epochs.includes(answer.stamp.position, need.at_least)
 
     async def _from_redis(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT | None:
         """Redis's answer; None when it has none, having seen to what is wrong."""
@@ -179,19 +189,3 @@ class Boards:
 
 def _ended_at(after: After) -> Position:
     return Position(after.epoch, after.sequence)
-
-
-def _reaches(position: Position, at_least: Position | None) -> bool:
-    return at_least is None or (
-        position.epoch == at_least.epoch and position.sequence >= at_least.sequence
-    )
-
-
-def _check_visible(answer: AnswerT, at_least: Position | None) -> None:
-    """Raises Unavailable (WRITE_NOT_VISIBLE) when PostgreSQL's answer does not reach that far, or
-    is of another tenure: what is known may be of a history that is not PostgreSQL's any more.
-    """
-    if not _reaches(answer.stamp.position, at_least):
-        raise Unavailable(
-            "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
-        )

@@ -120,6 +120,7 @@ class LeaderboardApp:
             ),
             self._generations,
             self._breaker,
+            self._status.epochs,
         )
         self.watches = self._build_watches(rhythm or Rhythm())
         self._build_workers()

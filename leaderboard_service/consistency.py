@@ -84,8 +84,8 @@ class Consistency:
         if known is not None and self._status.applied_sequence >= known.sequence:
             try:
                 return await question(Need(remaining, known))
-            except Unavailable:
-                pass  # Perhaps another tenure has begun: its positions go by its own name.
+            except (Unavailable, ResourceExhausted):
+                pass  # Perhaps another tenure has begun, and how it goes on is not known here.
         return await question(Need(remaining, await self._resolved(token, remaining)))
 
     async def _check(self, token: str) -> None:
@@ -138,7 +138,8 @@ class Consistency:
         except aio.AioRpcError as error:
             raise self._failed(error_from_peer(error)) from None
         self._secrets.found_same()
-        # In the present tenure: whoever is at or beyond it there has the write.
+        # In the present tenure: whoever is at or beyond it there, or in one that goes on from it,
+        # has the write.
         position = Position(found.head.epoch, found.position.sequence)
         self._known[token] = position
         if len(self._known) > _KNOWN:

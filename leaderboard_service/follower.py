@@ -166,6 +166,8 @@ class Follower:
             while (message := await ahead.next()) is not None:
                 received = True
                 self._status.connected = True
+                if applier.goes_on_with(message):
+                    self._status.epochs.follow(message.through.epoch, applier.meta.position)
                 await applier.take(message)
                 self._note_applied(applier.meta)
                 self._trouble.over("follower goes on")

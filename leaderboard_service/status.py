@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from leaderboard_service.domain.epochs import Epochs
+
 
 class State(IntEnum):
     """The contract's states, with its numbers."""
@@ -19,6 +21,8 @@ class State(IntEnum):
 class Status:
     """Written by the follower, the rebuilder and verifications, read by GetStatus and by health."""
 
+    epochs: Epochs = field(default_factory=Epochs)
+    """What the follower learns of them."""
     connected: bool = False
     """Whether the stream of changes is open."""
     applied_sequence: int = 0

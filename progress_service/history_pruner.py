@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 _BATCH = 5_000
 """Some 50 ms of work: as long as an erasure may have to wait for it."""
+_LEAST_BATCH = 50
 _LEAST_REST_S = 0.05
 _REST = 2.0
 """Times as long as a batch took: writers come first."""
@@ -36,11 +37,17 @@ class HistoryPruner:
     database: Database
     kept: Kept
     batch_size: int = _BATCH
+    _limit: int = field(init=False)
     _since: int = 0
     """Pruned, and not logged yet."""
 
+    def __post_init__(self) -> None:
+        self._limit = self.batch_size
+
     async def run(self) -> None:
-        """Prunes until cancelled, at most a third of the time; after a failure, growing pauses."""
+        """Prunes until cancelled, at most a third of the time; after a failure, smaller batches
+        and growing pauses.
+        """
         if not self.kept.age:
             return
         failures = 0
@@ -68,11 +75,16 @@ class HistoryPruner:
 
     async def prune_once(self) -> Pruned:
         """One batch; raises as `Database.write`."""
+        limit = self._limit
 
         async def work(connection: AsyncConnection) -> Pruned:
-            return await history_pruning.prune(connection, self.kept, self.batch_size)
+            return await history_pruning.prune(connection, self.kept, limit)
 
-        return await self.database.write(work, Purpose.JOB)
+        # Unless it ends well the next one is smaller, for this one may have taken too long.
+        self._limit = min(limit, max(limit // 4, _LEAST_BATCH))
+        pruned = await self.database.write(work, Purpose.JOB)
+        self._limit = min(limit * 2, self.batch_size)
+        return pruned
 
     def _note(self, pruned: Pruned) -> None:
         metrics.PRUNED_CHANGES.inc(pruned.count)

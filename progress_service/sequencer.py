@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service import metrics
 from progress_service.store import numbering
 from progress_service.store.database import Database
-from progress_service.store.driver import is_connection_loss
+from progress_service.store.driver import is_connection_loss, sql_state
 from progress_service.store.numbering import Batch
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,11 @@ class Sequencer:
             except Exception as error:
                 metrics.SEQUENCER_FAILURES.inc()
                 if is_connection_loss(error):
-                    log.warning("sequencer lost the database", error=type(error).__name__)
+                    log.warning(
+                        "sequencer lost the database",
+                        error=type(error).__name__,
+                        sqlstate=sql_state(error),
+                    )
                 else:
                     log.exception("sequencer failed")
             self._limit = max(self._limit // 4, _LEAST_BATCH)

@@ -47,11 +47,13 @@ class ProgressSettings(ServiceSettings):
         timedelta(days=7),
         description="How long changes are kept for watchers of the history: ISO 8601 such as P7D, "
         "or days and a time such as 7 days, 0:00:00. It must be longer than boards take to be "
-        "rebuilt. PT0S: for ever.",
+        "rebuilt. PT0S: for ever. Of several replicas the least counts, and PT0S only when all "
+        "have it.",
     )
     history_keep_changes: Annotated[int, Field(ge=0, le=10**15)] = Field(
         1_000_000,
-        description="How many of the newest changes are kept at least, however old they are.",
+        description="How many of the newest changes are kept at least, however old they are; of "
+        "several replicas the least counts. 0: as many as LAUREL_HISTORY_KEEP keeps.",
     )
     verify_users_per_second: Annotated[float, Field(ge=0, le=100_000)] = Field(
         50.0,

@@ -74,24 +74,28 @@ class Peer(
 
     async def WatchXpDeltas(self, request: pb.WatchXpDeltasRequest, context: Any) -> None:
         self._check_up()
-        sent = request.after.sequence
-        if request.after.epoch not in self.epochs or sent > len(self.changes):
-            raise FailedPrecondition("EPOCH_MISMATCH", "not of this history")
-        if sent + 1 < self.first_kept:
-            raise OutOfRange("HISTORY_TRUNCATED", "too old")
+        sent = request.after
+        self._check_position(sent)
         self.watchers += 1
         try:
             while True:
                 while self.silent:
                     await asyncio.sleep(0.01)
-                message = self.message(sent, self.most_changes)
-                sent = message.through.sequence
+                self._check_position(sent)
+                message = self.message(sent.sequence, self.most_changes)
+                sent = message.through
                 self._check_up()
                 await context.write(message)
-                if sent == len(self.changes):
-                    await self._wait_for_more(sent)
+                if sent.sequence == len(self.changes):
+                    await self._wait_for_more(sent.sequence)
         finally:
             self.watchers -= 1
+
+    def _check_position(self, position: types_pb2.Position) -> None:
+        if position.epoch not in self.epochs or position.sequence > len(self.changes):
+            raise FailedPrecondition("EPOCH_MISMATCH", "not of this history")
+        if position.sequence + 1 < self.first_kept:
+            raise OutOfRange("HISTORY_TRUNCATED", "too old")
 
     async def _wait_for_more(self, sent: int) -> None:
         try:

@@ -2,15 +2,15 @@
 
 from leaderboard_service.domain.answer import Position
 
-_MOST = 64
+_MOST = 1_000
 
 
 class Epochs:
-    """Remembers how far other epochs are of the same history as the present one, as PostgreSQL
-    judged.
+    """Remembers how far other epochs are of the same history as a later one: as the stream told
+    that the boards follow, or as PostgreSQL judged.
 
-    The present epoch changes with every restart of ProgressService, and with it what is known:
-    what was of the history before a restore may not be of the one after.
+    Epochs change with every restart of ProgressService and with every erasure. What was of the
+    history before a restore may not be of the one after, so all is known by pairs.
     """
 
     def __init__(self) -> None:
@@ -22,13 +22,29 @@ class Epochs:
             return other.sequence <= present.sequence
         return other.sequence <= self._through.get((present.epoch, other.epoch), -1)
 
+    def includes(self, present: Position, other: Position) -> bool:
+        """Whether what is at `present` is known to hold everything up to `other`."""
+        return other.sequence <= present.sequence and self.same(present, other)
+
     def learn(self, present: Position, other: Position) -> None:
-        """Notes that it is, and so all before it. Of many pairs all are forgotten: they are learned
-        again.
+        """Notes that `other` is of the history that `present` is of, and so all before it."""
+        if other.epoch != present.epoch:
+            self._note(present.epoch, other.epoch, other.sequence)
+
+    def follow(self, epoch: str, before: Position) -> None:
+        """Notes that the history of `before` goes on in `epoch`: so does what was known to lead up
+        to `before`.
         """
-        if other.epoch == present.epoch:
+        if epoch == before.epoch:
             return
-        pair = (present.epoch, other.epoch)
-        if pair not in self._through and len(self._through) >= _MOST:
-            self._through.clear()
-        self._through[pair] = max(other.sequence, self._through.get(pair, other.sequence))
+        for (present, other), through in [*self._through.items()]:
+            if present == before.epoch and other != epoch:
+                self._note(epoch, other, min(through, before.sequence))
+        self._note(epoch, before.epoch, before.sequence)
+
+    def _note(self, present: str, other: str, through: int) -> None:
+        """Of many pairs the oldest are forgotten: they can be learned again."""
+        pair = (present, other)
+        self._through[pair] = max(through, self._through.pop(pair, through))
+        if len(self._through) > _MOST:
+            del self._through[next(iter(self._through))]

@@ -18,11 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _LOCK_KEY = 0x4C61_7572_656C_0004
 
-# A replica that is stopped in the middle holds the lock, and with it an erasure, for so long. What
-# a crash brings back is pruned again, so nobody waits for the disk. Plans are made for the
-# range at hand.
+# Before the lock is taken: a replica that is stopped in the middle, or whose statement takes its
+# time, holds the lock, and with it an erasure and the numbering, for so long. What a crash
+# brings back is pruned again, so nobody waits for the disk. Plans are made for the range at hand.
 _SETTINGS = text(
     """SELECT set_config('idle_in_transaction_session_timeout', '1s', true),
+              set_config('statement_timeout', '2s', true),
               set_config('synchronous_commit', 'off', true),
               set_config('plan_cache_mode', 'force_custom_plan', true)"""
 )
@@ -30,7 +31,8 @@ _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 _PRUNED = text("SELECT pruned_sequence FROM history_pruning")
 _BEYOND = text(
-    """SELECT p.pruned_sequence, h.head_sequence - CAST(:keep_changes AS bigint) AS last
+    """SELECT p.pruned_sequence, p.not_before > now() AS early,
+              h.head_sequence - CAST(:keep_changes AS bigint) AS last
        FROM history_pruning p CROSS JOIN history h"""
 )
 # Cost: a batch of rows, read in order. Index: changes_pkey.
@@ -81,16 +83,18 @@ async def oldest_sequence(connection: AsyncConnection) -> int:
 
 
 async def prune(connection: AsyncConnection, kept: Kept, limit: int) -> Pruned:
-    """Prunes up to `limit` changes, in the caller's transaction; none while another replica does.
+    """Prunes up to `limit` changes, in the caller's transaction; none while another replica does,
+    or while there may be replicas of an older release.
 
     Holds nothing that a writer or the numbering needs, but for an erasure's fold (`keep_out`).
+    Fails when a statement takes 2 s: another time, or with a lower limit, it may do.
     """
-    locked = (await connection.execute(_TRY_LOCK, {"key": _LOCK_KEY})).scalar_one()
     await connection.execute(_SETTINGS)
+    locked = (await connection.execute(_TRY_LOCK, {"key": _LOCK_KEY})).scalar_one()
     row = (await connection.execute(_BEYOND, {"keep_changes": kept.changes})).one()
     after = int(row.pruned_sequence)
     last = min(int(row.last), after + limit)
-    if not locked or not kept.age or last <= after:
+    if not locked or row.early or not kept.age or last <= after:
         return Pruned(0, after + 1, more=False)
     batch = {"after": after, "last": last}
     young = (await connection.execute(_FIRST_YOUNG, {**batch, "keep": kept.age})).scalar_one()
@@ -103,6 +107,7 @@ async def prune(connection: AsyncConnection, kept: Kept, limit: int) -> Pruned:
 
 async def keep_out(connection: AsyncConnection) -> None:
     """From here until the transaction ends nothing is pruned: for what updates old changes, so that
-    neither waits for rows of the other while it holds some itself. Waits for one batch at most.
+    neither waits for rows of the other while it holds some itself. Waits for one batch at most,
+    which the settings of `prune` bound to some 10 s.
     """
     await connection.execute(_LOCK, {"key": _LOCK_KEY})

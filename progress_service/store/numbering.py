@@ -135,9 +135,9 @@ async def number_batch(
     it lapse, or had it on another connection, and with each erasure; does nothing while another
     holder's lease lives.
     """
+    await connection.execute(_SETTINGS)
     if not (await connection.execute(_TRY_LOCK, {"key": _LOCK_KEY})).scalar_one():
         return Batch(0, 0, locked=True)
-    await connection.execute(_SETTINGS)
     row = (await connection.execute(_HOLD)).one()
     if row.holder != holder and row.held:
         return Batch(0, row.head_sequence, held_by_other=True)

@@ -102,8 +102,12 @@ _CORRECT = text(
     ), {COUNT_STEPS}
     """
 )
-# However many rows a board or a user has, it must not fail for that, again and again.
-_UNHURRIED = text("SELECT set_config('statement_timeout', '0', true)")
+# However many rows a board or a user has, it must not fail for that, again and again, nor for a
+# batch that is being pruned: the lock's timeout is longer than `history_pruning.prune` can take.
+_UNHURRIED = text(
+    """SELECT set_config('statement_timeout', '0', true),
+              set_config('lock_timeout', '15s', true)"""
+)
 
 
 async def fold_special(

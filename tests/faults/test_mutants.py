@@ -11,15 +11,16 @@ from tests.faults.plan import Plan, Planned
 from tests.faults.run import play
 from tests.faults.schedule import make_plan
 
-SEED = 1
+SEEDS = (1, 2, 3)
+"""Whether a bug shows is for the processes to decide, too: it must in one of these runs."""
 DURATION_S = 6.0
 HOLD_S = 4.5
 
 
-def _plan(name: str, mutant: Mutant) -> Plan:
+def _plan(name: str, mutant: Mutant, seed: int) -> Plan:
     if not mutant.fault:
-        return Plan(SEED, DURATION_S, mutants={mutant.service: name})
-    plan = make_plan(SEED, DURATION_S, mutant.fault)
+        return Plan(seed, DURATION_S, mutants={mutant.service: name})
+    plan = make_plan(seed, DURATION_S, mutant.fault)
     return replace(
         plan,
         faults=(Planned(mutant.fault, at=1.0, hold_s=HOLD_S, lead_s=0.8),),
@@ -27,8 +28,15 @@ def _plan(name: str, mutant: Mutant) -> Plan:
     )
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", MUTANTS)
 async def test_a_bug_that_breaks_a_promise_is_found(name: str, tmp_path: Path) -> None:
-    mutant = MUTANTS[name]
-    verdict = judge(await play(_plan(name, mutant), tmp_path))
-    assert mutant.promise in {violation.promise for violation in verdict.violations}
+    mutant, broken = MUTANTS[name], set[str]()
+    for seed in SEEDS:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        verdict = judge(await play(_plan(name, mutant, seed), folder))
+        broken |= {violation.promise for violation in verdict.violations}
+        if mutant.promise in broken:
+            return
+    pytest.fail(f"not found: {name}; promises that were broken: {broken or 'none'}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from grpc import aio
+from prometheus_client import REGISTRY
 
 from progress_service.settings import ProgressSettings
 from shared.errors import OutOfRange
@@ -30,6 +31,10 @@ PRUNER_LOCK = 0x4C61_7572_656C_0004
 
 def settings(postgres_url: str, **given: Any) -> ProgressSettings:
     return ProgressSettings(postgres_url=postgres_url, drain_seconds=0.5, **given)
+
+
+def sequencer_failures() -> float:
+    return REGISTRY.get_sample_value("laurel_sequencer_failures_total") or 0.0
 
 
 async def oldest(progress: Progress) -> int:
@@ -208,3 +213,20 @@ async def test_an_erasure_waits_until_a_batch_is_pruned_and_takes_part_in_no_dea
             await sql.execute("DELETE FROM changes WHERE sequence = 1")
         assert (await erasing).sequence == 3
         assert await sql.fetchval("SELECT array_agg(kind) FROM changes") == [3]
+
+
+async def test_the_sequencer_waits_for_a_slow_batch_of_a_pruner_and_does_not_fail(
+    progress: Progress,
+) -> None:
+    """Longer than for any other lock: 2 s."""
+    await progress.put_users("ann")
+    await progress.settled()
+    failures = sequencer_failures()
+    async with progress.sql() as sql:
+        async with sql.transaction():
+            await sql.execute("SELECT pg_advisory_xact_lock($1)", PRUNER_LOCK)
+            erasing = asyncio.ensure_future(progress.erase("ann"))
+            await waits_for_lock(progress)
+            await sql.execute("SELECT pg_sleep(2.5)")
+        assert (await erasing).sequence == 2
+    assert sequencer_failures() == failures

@@ -40,12 +40,31 @@ def _users(page: pb.GetTopResponse) -> list[str]:
     return [entry.user_id for entry in page.entries]
 
 
-async def test_a_page_token_outlives_a_tenure_and_is_judged_once(redis_url: str) -> None:
+async def test_a_page_token_outlives_a_tenure_that_the_boards_have_followed(redis_url: str) -> None:
     peer = Peer()
     await fill(peer)
     async with live_client(redis_url, peer) as client:
         token = (await _page(client)).next_page_token
-        peer.restart()
+        for _ in range(3):
+            peer.restart()
+            await peer.credit("f", 1)
+            await client.live()
+        page = await _page(client, token)
+        assert (_users(page), page.state.source) == (["d", "c"], REDIS)
+        assert peer.list_calls == 0
+
+
+async def test_a_page_token_of_an_unknown_tenure_is_judged_once(redis_url: str) -> None:
+    peer = Peer()
+    await fill(peer)
+    async with live_client(redis_url, peer) as client:
+        token = (await _page(client)).next_page_token
+    peer.restart()
+    await peer.credit("f", 1)
+    async with live_client(redis_url, peer) as client:
+        pass
+    # This one has seen no stream go from one to the other.
+    async with live_client(redis_url, peer) as client:
         await client.live()
         first = await _page(client, token)
         assert (_users(first), first.state.source) == (["d", "c"], POSTGRESQL)

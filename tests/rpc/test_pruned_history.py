@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from progress_service.store import erasures
 from shared.gen.laurel.progress.v1 import catalog_pb2
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
@@ -174,6 +175,25 @@ async def test_each_erasure_of_an_id_is_answered_with_its_own_place(progress: Pr
         await prune(progress)
         assert await progress.erase("ann") == places[-1]
     assert places[0].sequence < places[1].sequence < places[2].sequence
+
+
+async def test_an_erasure_that_an_older_release_recorded_is_answered_with_its_place(
+    progress: Progress,
+) -> None:
+    """It says nothing of the change that it queues."""
+    await progress.put_users("bob")
+    async with progress.sql() as sql, sql.transaction():
+        await sql.execute(
+            "INSERT INTO unnumbered_changes (kind, user_id, pseudonym) VALUES (3, 'ann', '~1')"
+        )
+        await sql.execute(
+            """INSERT INTO admin_actions (method, actor, user_id, detail)
+               VALUES ($1, '', 'ann', '')""",
+            erasures.METHOD,
+        )
+    assert (await progress.erase("ann")).sequence == 2
+    await prune(progress)
+    assert (await progress.erase("ann")).sequence == 2
 
 
 async def test_a_token_of_a_pruned_write_is_answered_and_another_writes_is_refused(

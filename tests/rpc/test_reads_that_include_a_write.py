@@ -62,6 +62,33 @@ async def test_many_readers_of_one_write_all_see_it(progress: Progress, redis_ur
             assert {answer.entry.score for answer in answers} == {number}
 
 
+@pytest.mark.parametrize("parts", [1, 5])
+async def test_an_erasure_sends_nobody_to_postgresql(
+    progress: Progress, redis_url: str, parts: int
+) -> None:
+    """It begins a tenure; what was known in the one before goes on to be."""
+    await progress.put_users("ann", "cem")
+    await progress.award("cem", 1)
+    async with _pair(redis_url, progress, partitions=parts, fallback_limit=1) as pair:
+        tokens = [(await progress.award("ann", 1)).consistency_token for _ in range(60)]
+        await pair.settled()
+        page_token = (await pair.boards.GetTop(pb.GetTopRequest(page_size=1))).next_page_token
+        page = pb.GetTopRequest(page_size=1, page_token=page_token)
+
+        async def sources() -> set[int]:
+            ranks = (pb.GetRankRequest(user_id="ann", consistency_token=one) for one in tokens)
+            asked: list[Any] = [pair.boards.GetRank(one) for one in ranks]
+            asked += [pair.boards.GetTop(page) for _ in tokens]
+            return {answer.state.source for answer in await asyncio.gather(*asked)}
+
+        assert await sources() == {REDIS}
+        for user in ("bob", "dee"):
+            await progress.put_users(user)
+            await progress.erase(user)
+            await pair.settled()
+            assert await sources() == {REDIS}
+
+
 async def test_a_write_that_is_not_numbered_is_not_visible_and_then_it_is(
     progress: Progress, redis_url: str
 ) -> None:

@@ -146,6 +146,15 @@ async def test_an_age_of_zero_keeps_everything(postgres_url: str) -> None:
         assert await sequences(sql, "changes") == [1, 2, 3, 4]
 
 
+async def test_nothing_is_pruned_before_the_time_that_an_upgrade_sets(postgres_url: str) -> None:
+    async with opened(postgres_url) as database, sql_of(database) as sql:
+        await fill(sql, [9] * 4)
+        await sql.execute("UPDATE history_pruning SET not_before = now() + interval '1 min'")
+        assert await prune_all(database, Kept(DAY, 0)) == Pruned(0, 1, more=False)
+        await sql.execute("UPDATE history_pruning SET not_before = now()")
+        assert (await prune_all(database, Kept(DAY, 0))).count == 4
+
+
 async def test_nothing_is_pruned_of_a_history_that_is_empty_or_already_pruned(
     postgres_url: str,
 ) -> None:

@@ -168,6 +168,52 @@ async def test_an_erasure_of_before_has_its_change(older: asyncpg.Connection) ->
     assert await older.fetchval("SELECT pruned_sequence FROM history_pruning") == 0
 
 
+ERASE = "laurel.progress.v1.ProgressAdminService/EraseUser"
+BOUNDED = ("0003_learning", "0004_boards", "0005_plausibility", "0006_bounded_history")
+# As a release records it that knows of no change of an act.
+ACT = "INSERT INTO admin_actions (user_id, method, actor, detail) VALUES ($1, $2, '', '')"
+
+
+async def test_an_erasure_that_an_older_release_records_has_its_change(
+    older: asyncpg.Connection,
+) -> None:
+    await apply(older, *BOUNDED)
+    await older.execute(
+        """INSERT INTO changes (sequence, change_id, kind, user_id, numbered_time)
+           VALUES (1, 11, 3, 'ann', now()), (2, 13, 3, 'bob', now()), (3, 14, 2, 'bob', now())"""
+    )
+    queue = """INSERT INTO unnumbered_changes (change_id, kind, user_id)
+               OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3)"""
+    await older.execute(queue, 15, 3, "cat")
+    before = [("ann", ERASE), ("ann", "other"), ("bob", ERASE), ("bob", ERASE), ("cat", ERASE)]
+    await older.executemany(ACT, before)
+    await apply(older, "0007_upgrades")
+    await older.execute(queue, 16, 3, "ann")
+    await older.execute(queue, 17, 2, "ann")
+    await older.executemany(ACT, [("ann", ERASE), ("ann", "other")])
+    found = await older.fetch("SELECT change_id FROM admin_actions ORDER BY action_id")
+    assert [row[0] for row in found] == [11, None, None, 13, 15, 16, None]
+
+
+@pytest.mark.parametrize("changes", [0, 1])
+async def test_nothing_is_pruned_for_a_day_where_there_is_a_history_already(
+    older: asyncpg.Connection, changes: int
+) -> None:
+    await apply(older, *BOUNDED)
+    await older.execute(
+        """INSERT INTO changes (sequence, change_id, kind, user_id, numbered_time)
+           SELECT n, n, 2, 'ann', now() FROM generate_series(1, $1::int) n""",
+        changes,
+    )
+    await apply(older, "0007_upgrades")
+    assert await older.fetchval(
+        """SELECT CASE $1::int WHEN 0 THEN not_before = '-infinity'
+                  ELSE not_before BETWEEN now() + interval '23 hours' AND now() + interval '1 day'
+                  END FROM history_pruning""",
+        changes,
+    )
+
+
 async def test_what_completed_a_level_has_passed_whatever_the_versions_say(
     older: asyncpg.Connection,
 ) -> None:

@@ -88,7 +88,11 @@ class Process:
             BoardReads(read), self.generations, self.breaker, patience_s=_READ_TIMEOUT_S
         )
         self._boards = Boards(
-            self._reader, cast("Fallback", _Fallback()), self.generations, self.breaker
+            self._reader,
+            cast("Fallback", _Fallback()),
+            self.generations,
+            self.breaker,
+            self.status.epochs,
         )
         self._tasks: list[asyncio.Task[Any]] = []
         self._is_killed = False

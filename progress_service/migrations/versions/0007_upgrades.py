@@ -1,8 +1,8 @@
-"""Many tenures: each erasure begins one."""
+"""Many tenures, and what replicas of an older release need beside those of this one."""
 
 from progress_service.migrations import run_sql
 
-revision = "0007_tenures"
+revision = "0007_upgrades"
 down_revision = "0006_bounded_history"
 
 
