@@ -18,7 +18,8 @@ from leaderboard_service.store import reading
 from leaderboard_service.store.boards import BoardWriter, Meta
 from leaderboard_service.store.client import Script
 from progress_service import publisher
-from progress_service.store import numbering, positions
+from progress_service.servicers import standings
+from progress_service.store import history_pruning, numbering, positions
 from progress_service.store.database import Database
 from progress_service.store.ledger_write import Batch
 from shared.errors import Unavailable
@@ -166,6 +167,22 @@ def _take_any_position() -> None:
     _put(positions, "check_position", check_position)
 
 
+def _take_any_page() -> None:
+    """Page tokens go by their epoch alone."""
+    real = positions.check_position
+
+    async def check_position(connection: Any, position: positions.Position) -> None:
+        await real(connection, replace(position, sequence=0))
+
+    _put(standings, "check_position", check_position)
+
+
+def _forget_numbers() -> None:
+    """What is pruned has no number any more."""
+    statement = _substitute(str(history_pruning._PRUNE.text), "FROM gone", "FROM gone WHERE false")
+    _put(history_pruning, "_PRUNE", text(statement))
+
+
 def _ignore_tokens() -> None:
     """Reads do not wait for what they are to include."""
     real = Consistency.ask
@@ -221,6 +238,8 @@ MUTANTS = {
     "trusts_its_memory": Mutant(LEADERBOARD, "redis", "redis.old_dump", _trust_memory),
     "skips_changes": Mutant(PROGRESS, "watchers", "", _skip_changes),
     "takes_any_position": Mutant(PROGRESS, "restore", "postgres.restore", _take_any_position),
+    "takes_any_page": Mutant(PROGRESS, "restore", "postgres.restore", _take_any_page),
+    "forgets_numbers": Mutant(PROGRESS, "exactly-once", "history.pruned", _forget_numbers),
     "ignores_tokens": Mutant(
         LEADERBOARD, "consistency", "latency.leaderboard-progress", _ignore_tokens
     ),

@@ -167,8 +167,10 @@ def summary(results: list[Result]) -> str:
     if lags:
         middle, most = lags[len(lags) // 2], lags[-1]
         lines.append(f"lag after healing: median {middle:.2f} s, most {most:.2f} s")
-    broken: Counter[str] = Counter()
+    checked, broken = Counter[str](), Counter[str]()
     for one in results:
         broken.update(one.broken)
+        checked.update({name: sum(counts.values()) for name, counts in one.checked.items()})
+    lines += [f"checked: {name} {count:,}" for name, count in checked.items()]
     lines += [f"broken: {name} {count}" for name, count in broken.most_common()]
     return "\n".join(lines)

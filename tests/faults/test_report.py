@@ -56,3 +56,15 @@ def test_the_table_counts_runs_and_adds_up_shares_by_fault() -> None:
         "| none | 0 | 0 | 0 | 5 | 100.0 % |",
     ]
     assert summary(results).startswith("2 runs, 1 failed")
+
+
+def test_the_summary_adds_up_what_was_looked_at_by_promise() -> None:
+    results = [
+        Result(1, 8.0, [], checked={"answers": {"GetTop": 900, "GetRank": 5}, "lag": {"once": 1}}),
+        Result(2, 8.0, [], checked={"answers": {"GetTop": 100}}),
+    ]
+    lines = summary(results).splitlines()
+    assert [one for one in lines if one.startswith("checked")] == [
+        "checked: answers 1,005",
+        "checked: lag 1",
+    ]
