@@ -213,8 +213,7 @@ def _provoke(told: Told) -> None:
     ):
         told.call(method, request)
         told.recorded.calls[-1] = replace(told.recorded.calls[-1], service=service, failure=failure)
-    for reason in ("SERVER_BUSY", "TOO_MANY_CONCURRENT_CALLS"):
-        told.call("GetTop", boards.GetTopRequest(), reason=f"RESOURCE_EXHAUSTED/{reason}")
+    told.call("GetTop", boards.GetTopRequest(), reason="RESOURCE_EXHAUSTED/SERVER_BUSY")
     told.watch(reason="UNAVAILABLE/READER_STALLED")
 
 

@@ -55,9 +55,7 @@ _ALWAYS = (
     (ERRORS, f"{bounds.PLANTED}CatalogService"),
     (ERRORS, f"{bounds.PLANTED}LeaderboardService"),
     (ERRORS, f"{bounds.PLANTED}ProgressService"),
-    (BOUNDS, "SERVER_BUSY"),
-    (BOUNDS, "TOO_MANY_CONCURRENT_CALLS"),
-    (BOUNDS, "READER_STALLED"),
+    *((BOUNDS, reason) for reason in bounds.OF_BOUNDS),
     (RESTORE, "pages"),
 )
 """What every run has, and how it is counted."""

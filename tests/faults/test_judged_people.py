@@ -1,5 +1,6 @@
 """What users are told of their own: their ledger, page by page, and their totals."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,4 +78,33 @@ def test_totals_of_a_window_are_those_since_its_reset() -> None:
     metric = told.stats("ann").response.metrics[0]
     assert metric.day < metric.week
     metric.day = metric.week
+    assert _broken(told) == {EXACTLY_ONCE}
+
+
+def _told_amid_a_reset(told: Told, *, reset_s: float) -> None:
+    """Today's score without the reset and with what has a number after it; the reset is
+    acknowledged so late.
+    """
+    told.award("ann", 7, "a1")
+    held = told.stats("ann").response.metrics[0].day
+    reset = told.reset("again")
+    position = told.position
+    told.award("ann", 5, "a2")
+    metric = told.stats("ann").response.metrics[0]
+    assert metric.day == 5
+    metric.day = held + 5
+    told.recorded.calls[-1].response.position.sequence = position.sequence - 1
+    number = told.recorded.calls.index(reset)
+    told.recorded.calls[number] = replace(reset, ended=reset.begun + reset_s)
+
+
+def test_what_is_numbered_after_a_reset_may_be_committed_before_it() -> None:
+    told = a_run()
+    _told_amid_a_reset(told, reset_s=2.5)
+    assert not _broken(told)
+
+
+def test_a_reset_that_was_acknowledged_is_in_all_totals() -> None:
+    told = a_run()
+    _told_amid_a_reset(told, reset_s=1)
     assert _broken(told) == {EXACTLY_ONCE}

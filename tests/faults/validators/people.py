@@ -4,10 +4,12 @@ they are told that it is done.
 Of users who are erased at some time nothing is compared.
 """
 
+import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from shared.gen.laurel.types.v1 import types_pb2
@@ -16,6 +18,9 @@ from tests.faults.recording import Call, Entry
 from tests.faults.timeline import Life
 from tests.faults.verdict import EXACTLY_ONCE, Verdict
 from tests.history_fold import BoardName, boards_of, name_of
+
+Event = tuple[int, int | None]
+"""A number in the history, and what was credited; None: a reset."""
 
 _PAGE_SIZE, _MAX_PAGE_SIZE = 50, 500
 _WINDOWS = {
@@ -110,48 +115,87 @@ class _People:
 
     def stats(self, call: Call) -> str:
         """What is wrong with the totals; the periods are those of any day."""
-        user_id, response = call.request.user_id, call.response
+        response = call.response
         if not self._life.holds(response.position):
             return f"position {response.position}"
-        known = self._known(user_id, call.begun)
-        since = max(response.position.sequence, self._life.sequence_of.get(known, 0))
         for one in response.metrics:
             for name, window in _WINDOWS.items():
-                value, allowed = (
-                    getattr(one, name),
-                    self._scores(user_id, one.metric, window, since),
-                )
+                value, allowed = getattr(one, name), self._scores(call, one.metric, window)
                 if value not in allowed and self._life is self._case.timeline.last:
                     return f"{one.metric} {name} is {value}, must be one of {sorted(allowed)}"
         return ""
 
-    def _scores(self, user_id: str, metric: str, window: int, since: int) -> set[int]:
-        """The scores that the user has on such boards at that sequence and afterwards."""
+    def _scores(self, call: Call, metric: str, window: int) -> set[int]:
+        """The scores that the user may be told, on such boards of any period."""
+        user_id = call.request.user_id
         allowed: set[int] = set() if window == types_pb2.WINDOW_ALL_TIME else {0}
-        boards = [board for board in self._histories[user_id] if board[::2] == (metric, window)]
-        for board in boards:
-            states = self._histories[user_id][board]
-            first = bisect_right(states, since, key=lambda state: state[0]) - 1
-            allowed.update(score for _, score in states[first:])
+        for board, events in self._histories[user_id].items():
+            if board[::2] == (metric, window):
+                allowed |= self._since(call, events)
         return allowed or {0}
 
+    def _since(self, call: Call, events: list[Event]) -> set[int]:
+        """The scores at the answer's position, or what was acknowledged before it if that is later,
+        and afterwards. What is numbered before something else may be committed after it: where a
+        reset was under way, it may have been so without it.
+        """
+        at = call.response.position.sequence
+        known = self._known(call.request.user_id, call.begun)
+        since = max(at, self._life.sequence_of.get(known, 0))
+        pending = [
+            sequence
+            for sequence, amount in events
+            if amount is None and sequence > at and self._reset_by(sequence) > call.begun
+        ]
+        found: set[int] = set()
+        for count in range(len(pending) + 1):
+            for skipped in combinations(pending, count):
+                states = list(_states(events, skipped))
+                first = bisect_right(states, since, key=lambda state: state[0]) - 1
+                found.update(score for _, score in states[first:])
+        return found
+
+    def _reset_by(self, sequence: int) -> float:
+        """When it was known that the reset of this number is committed."""
+        return self._resets.get(sequence, math.inf)
+
     @cached_property
-    def _histories(self) -> dict[str, dict[BoardName, list[tuple[int, int]]]]:
-        """Of each user and board across courses, the score from which change on."""
-        found: dict[str, Any] = defaultdict(lambda: defaultdict(lambda: [(0, 0)]))
+    def _resets(self) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for call in self._case.recorded.calls:
+            if call.method == "ResetWindow" and call.response is not None:
+                position = call.response.position
+                if self._life.holds(position):
+                    earlier = found.get(position.sequence, math.inf)
+                    found[position.sequence] = min(call.ended, earlier)
+        return found
+
+    @cached_property
+    def _histories(self) -> dict[str, dict[BoardName, list[Event]]]:
+        """Of each user and board across courses, what happened to the score."""
+        found: dict[str, Any] = defaultdict(lambda: defaultdict(list))
         for change in self._life.changes:
             if change.HasField("window_reset"):
                 board = name_of(change.window_reset.board)
                 for boards in found.values():
                     if board in boards:
-                        boards[board].append((change.sequence, 0))
+                        boards[board].append((change.sequence, None))
             elif change.HasField("xp_delta"):
                 delta = change.xp_delta
                 for board in boards_of(delta):
                     if not board[1]:
-                        states = found[delta.user_id][board]
-                        states.append((change.sequence, states[-1][1] + delta.amount))
+                        found[delta.user_id][board].append((change.sequence, delta.amount))
         return found
+
+
+def _states(events: list[Event], skipped: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The score from which change on, had some resets not been."""
+    score = 0
+    yield 0, score
+    for sequence, amount in events:
+        if sequence not in skipped:
+            score = 0 if amount is None else score + amount
+            yield sequence, score
 
 
 def _same(entry: Entry, told: Any) -> bool:
