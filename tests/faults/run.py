@@ -95,7 +95,8 @@ class Game:
                 recorded.lag_s = recorded.calm_at - self._healed_at
         with self._phase("last"):
             await ending.bring_back()
-            await asyncio.gather(ending.last_reads(datetime.now(UTC).date()), ending.stall())
+            today = datetime.now(UTC).date()
+            await asyncio.gather(ending.last_reads(today), ending.stall(), ending.overfill())
         with self._phase("audit"):
             await ending.audit()
         with self._phase("dump"):

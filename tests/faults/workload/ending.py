@@ -17,6 +17,7 @@ from shared.gen.laurel.progress.v1 import progress_pb2 as progress
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.faults.workload import world
 from tests.faults.workload.connection import SMALL_WINDOW, Addresses, Connection
+from tests.faults.workload.flood import overfill
 from tests.faults.workload.provoker import provoke
 from tests.faults.workload.reader import next_page
 from tests.faults.workload.recorder import Asker, Recorder
@@ -122,6 +123,10 @@ class Ending:
         while await watch.read() is not None:
             pass
         leaving.cancel()
+
+    async def overfill(self) -> None:
+        """More watches at once than a replica takes."""
+        await overfill(self._recorder.asker("late-crowd", self._connection), types_pb2.Board())
 
     async def audit(self) -> None:
         """The ledger, totals, standings, and every replica's boards are compared."""

@@ -12,6 +12,7 @@ from shared.gen.laurel.types.v1 import types_pb2
 from tests.faults.recording import Call
 from tests.faults.workload import world
 from tests.faults.workload.client import READ_S, Client
+from tests.faults.workload.recorder import Asker
 
 AT_ONCE = 120
 """Calls of each service: more than one caller may have under way."""
@@ -34,26 +35,28 @@ class Flood(Client):
             stats = pb.GetUserStatsRequest(user_id=chance.choice(world.PEOPLE))
             asked.append(self.ask.call("ProgressService/GetUserStats", stats, deadline_s=READ_S))
         await asyncio.gather(*asked)
-        watched = [boards.WatchTopRequest(board=world.board(chance, self.today), count=1)]
-        await asyncio.gather(
-            *(
-                self._watch("LeaderboardService/WatchTop", one, _STREAMS_S)
-                for one in watched * _STREAMS
-            )
-        )
+        await overfill(self.ask, world.board(chance, self.today))
         forged = types_pb2.Position(epoch=_EPOCH, sequence=chance.randint(1, 10**6))
         request = pb.WatchXpDeltasRequest(after=forged)
-        await self._watch("ProgressService/WatchXpDeltas", request, READ_S)
-
-    async def _watch(self, path: str, request: Message, seconds: float) -> None:
-        watch = self.ask.watch(path, request)
-        leaving = asyncio.get_running_loop().call_later(seconds, watch.leave)
-        while await watch.read() is not None:
-            pass
-        leaving.cancel()
+        await _watch(self.ask, "ProgressService/WatchXpDeltas", request, READ_S)
 
     def _refused(self, path: str, request: Message) -> Awaitable[Call]:
         return self.ask.call(path, request, deadline_s=READ_S)
+
+
+async def overfill(ask: Asker, board: types_pb2.Board) -> None:
+    """More watches at once than a replica takes."""
+    request, path = boards.WatchTopRequest(board=board, count=1), "LeaderboardService/WatchTop"
+    watches = (_watch(ask, path, request, _STREAMS_S) for _ in range(_STREAMS))
+    await asyncio.gather(*watches)
+
+
+async def _watch(ask: Asker, path: str, request: Message, seconds: float) -> None:
+    watch = ask.watch(path, request)
+    leaving = asyncio.get_running_loop().call_later(seconds, watch.leave)
+    while await watch.read() is not None:
+        pass
+    leaving.cancel()
 
 
 def _improper(chance: random.Random) -> list[tuple[str, Message]]:
