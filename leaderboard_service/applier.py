@@ -76,6 +76,7 @@ class Applier:
         if message.through.epoch != held.epoch and _before(message) < held.sequence:
             # Another follower was faster, in a tenure that this message is not of: whether what it
             # applied leads up to this is for ProgressService to say, asked from there.
+            metrics.MISMATCHES.labels("moved").inc()
             raise Moved(held)
         done = 0
         while (start := self._next(changes, done)) < len(changes):

@@ -30,6 +30,12 @@ class OtherEpoch(Exception):
     """The page to go on from is of a position that PostgreSQL must judge."""
 
 
+class OtherTenure(Exception):
+    """The answer would be late enough, but is of another tenure than what is known of the write: of
+    the same history or not.
+    """
+
+
 _REASONS: dict[type[Exception], str] = {
     NotKept: "old period",
     TooDeep: "dense",
@@ -48,15 +54,17 @@ class Need:
 
     remaining: Remaining
     at_least: Position | None = None
-    """Where the write is that the answer is to include."""
+    """Where the write is that the answer is to include, in the present tenure."""
+    asks_again: bool = False
+    """Whether OtherTenure is wanted, to look up where the write is in that tenure."""
 
 
 class Boards:
     """What the RPCs ask.
 
-    Raises Unavailable when neither store answers (BOARDS_UNAVAILABLE) or holds the write that is
-    needed (WRITE_NOT_VISIBLE), ResourceExhausted when too many reads are under way,
-    DeadlineExceeded when the caller's time is up.
+    Raises OtherTenure where that is wanted; Unavailable when neither store answers
+    (BOARDS_UNAVAILABLE) or holds the write that is needed (WRITE_NOT_VISIBLE), ResourceExhausted
+    when too many reads are under way, DeadlineExceeded when the caller's time is up.
     """
 
     def __init__(
@@ -131,14 +139,12 @@ class Boards:
         from_postgresql: Callable[[], Awaitable[AnswerT]],
     ) -> AnswerT:
         answer = await self._from_redis(from_redis)
-        if answer is not None and not self._reaches(answer, need):
+        if answer is not None and not _reaches(answer, need):
             metrics.FALLBACKS.labels("write not visible yet").inc()
             answer = None
         if answer is None:
             answer = await from_postgresql()
-            if not self._reaches(answer, need):
-                # Or it is of another tenure: what is known may be of a history that is not
-                # PostgreSQL's any more.
+            if not _reaches(answer, need):
                 raise Unavailable(
                     "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
                 )
@@ -146,10 +152,6 @@ class Boards:
         self.answers[source] += 1
         self._counters[source].inc()
         return answer
-
-    def _reaches(self, answer: AnswerT, need: Need) -> bool:
-        """Whether it is surely not older than it may be."""
-        return need.at_least is None or self._epochs.includes(answer.stamp.position, need.at_least)
 
     async def _from_redis(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT | None:
         """Redis's answer; None when it has none, having seen to what is wrong."""
@@ -189,3 +191,17 @@ class Boards:
 
 def _ended_at(after: After) -> Position:
     return Position(after.epoch, after.sequence)
+
+
+def _reaches(answer: AnswerT, need: Need) -> bool:
+    """Whether it is surely not older than it may be. Raises OtherTenure where that is wanted."""
+    position, at_least = answer.stamp.position, need.at_least
+    if at_least is None:
+        return True
+    if position.sequence < at_least.sequence:
+        return False
+    if position.epoch == at_least.epoch:
+        return True
+    if need.asks_again:
+        raise OtherTenure
+    return False

@@ -3,13 +3,14 @@
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from grpc import aio
 
 from leaderboard_service import metrics
-from leaderboard_service.boards import Need
+from leaderboard_service.boards import Need, OtherTenure
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.fallback import Remaining
 from leaderboard_service.status import Status
@@ -34,6 +35,10 @@ _PATIENCE_S = 2.0
 _SHARE = 0.7
 _KNOWN = 10_000
 _WAITING = 1_000
+# An erasure begins a tenure, and then everyone's token is looked up anew: not all at once, for
+# ProgressService takes 256.
+_RESOLVING = 200
+_AGAIN = 2
 # A token that was not signed here is shown to ProgressService now and then, for a short time.
 _PROBE_EVERY_S = 10.0
 _PROBE_S = 0.5
@@ -62,6 +67,7 @@ class Consistency:
         # That a write has a number within a tenure is so for ever.
         self._known: OrderedDict[str, Position] = OrderedDict()
         self._waiting = 0
+        self._resolving = asyncio.Semaphore(_RESOLVING)
         self._probe_at = -math.inf
         self._secrets = TokenSecrets()
         metrics.WRITE_WAITERS.set_function(lambda: self._waiting)
@@ -80,13 +86,16 @@ class Consistency:
         if not token:
             return await question(Need(remaining))
         await self._check(token)
-        known = self._known.get(token)
-        if known is not None and self._status.applied_sequence >= known.sequence:
+        ends_at = _ends_at(remaining)
+        position = self._known.get(token)
+        if position is None or self._status.applied_sequence < position.sequence:
+            position = await self._resolved(token, ends_at)
+        for _ in range(_AGAIN):
             try:
-                return await question(Need(remaining, known))
-            except (Unavailable, ResourceExhausted):
-                pass  # Perhaps another tenure has begun, and how it goes on is not known here.
-        return await question(Need(remaining, await self._resolved(token, remaining)))
+                return await question(Need(remaining, position, asks_again=True))
+            except OtherTenure:
+                position = await self._resolved(token, ends_at)
+        return await question(Need(remaining, position))
 
     async def _check(self, token: str) -> None:
         try:
@@ -112,7 +121,7 @@ class Consistency:
             return error_from_peer(error).reason == "EPOCH_MISMATCH"
         return True
 
-    async def _resolved(self, token: str, remaining: Remaining) -> Position:
+    async def _resolved(self, token: str, ends_at: float) -> Position:
         """What an answer must have reached; not before Redis has, if it does in time."""
         if self._waiting >= _WAITING:
             raise ResourceExhausted(
@@ -120,26 +129,35 @@ class Consistency:
             )
         self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            left_s = remaining()
-            patience_s = min(_PATIENCE_S, _PATIENCE_S if left_s is None else left_s * _SHARE)
-            ends_at = loop.time() + patience_s
-            position = await self._resolve(token, patience_s)
+            async with self._place(ends_at):
+                position = await self._resolve(token, _left_s(ends_at))
             if self._boards_in_redis():
-                await self._status.wait_applied(position.sequence, ends_at - loop.time())
+                await self._status.wait_applied(position.sequence, _left_s(ends_at))
             return position
         finally:
             self._waiting -= 1
 
+    @asynccontextmanager
+    async def _place(self, ends_at: float) -> AsyncIterator[None]:
+        """One of those who may ask ProgressService at a time."""
+        try:
+            async with asyncio.timeout_at(ends_at):
+                await self._resolving.acquire()
+        except TimeoutError:
+            raise _not_visible() from None
+        try:
+            yield
+        finally:
+            self._resolving.release()
+
     async def _resolve(self, token: str, patience_s: float) -> Position:
         request = ResolveConsistencyTokenRequest(consistency_token=token)
         try:
-            found = await self._stub.ResolveConsistencyToken(request, timeout=max(patience_s, 0.0))
+            found = await self._stub.ResolveConsistencyToken(request, timeout=patience_s)
         except aio.AioRpcError as error:
             raise self._failed(error_from_peer(error)) from None
         self._secrets.found_same()
-        # In the present tenure: whoever is at or beyond it there, or in one that goes on from it,
-        # has the write.
+        # In the present tenure: whoever is at or beyond it there has the write.
         position = Position(found.head.epoch, found.position.sequence)
         self._known[token] = position
         if len(self._known) > _KNOWN:
@@ -153,9 +171,22 @@ class Consistency:
         return _late(error)
 
 
+def _ends_at(remaining: Remaining) -> float:
+    """Until when the boards may take to include the write, by the loop's clock."""
+    left_s = remaining()
+    patience_s = _PATIENCE_S if left_s is None else min(_PATIENCE_S, left_s * _SHARE)
+    return asyncio.get_running_loop().time() + patience_s
+
+
+def _left_s(ends_at: float) -> float:
+    return max(ends_at - asyncio.get_running_loop().time(), 0.0)
+
+
 def _late(error: LaurelError) -> LaurelError:
-    if isinstance(error, DeadlineExceeded | Unavailable):
-        return Unavailable(
-            "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
-        )
-    return error
+    return _not_visible() if isinstance(error, DeadlineExceeded | Unavailable) else error
+
+
+def _not_visible() -> Unavailable:
+    return Unavailable(
+        "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
+    )

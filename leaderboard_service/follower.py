@@ -121,7 +121,6 @@ class Follower:
 
     async def _apply_stream(self, applier: Applier) -> None:
         try:
-            await self._check_ahead(applier.meta)
             await self._stream(applier)
         except Refused as refused:
             log.warning("position refused; boards are rebuilt", reason=str(refused))
@@ -136,6 +135,7 @@ class Follower:
             metrics.MISMATCHES.labels("gone").inc()
         except Moved as moved:
             log.warning("redis has moved", position=str(moved))
+            self._hurry()
 
     async def _check_ahead(self, meta: Meta) -> None:
         """Raises Refused unless the parts that are ahead are in this history too.
@@ -164,6 +164,10 @@ class Follower:
         received = False
         try:
             while (message := await ahead.next()) is not None:
+                if not received:
+                    # After a message of this stream: a history that was put back before it is
+                    # known to this check, and one that is put back later ends the stream.
+                    await self._check_ahead(applier.meta)
                 received = True
                 self._status.connected = True
                 if applier.goes_on_with(message):

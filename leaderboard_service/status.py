@@ -19,10 +19,12 @@ class State(IntEnum):
 
 @dataclass
 class Status:
-    """Written by the follower, the rebuilder and verifications, read by GetStatus and by health."""
+    """Written by the follower, the rebuilder and verifications, read by GetStatus, by health, and
+    where boards are read.
+    """
 
     epochs: Epochs = field(default_factory=Epochs)
-    """What the follower learns of them."""
+    """Pages may go on across them."""
     connected: bool = False
     """Whether the stream of changes is open."""
     applied_sequence: int = 0

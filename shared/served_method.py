@@ -21,7 +21,7 @@ from shared.gate import Gate, Stay, check_size
 from shared.identity import Identity
 from shared.load import check_in_time
 from shared.status import CODES
-from shared.wire import fail, only_request, parsed, refuse, unimplemented
+from shared.wire import WrittenContext, fail, only_request, parsed, refuse, unimplemented
 
 log = structlog.get_logger(__name__)
 
@@ -125,12 +125,10 @@ class ServedMethod:
         try:
             async with self._gate.while_valid(caller):
                 request = await self._requested(identity, requests, context, stay)
-                # By itself, for it takes no room with the reader: were it to go with a first
-                # message that is not read, the call could not be ended either.
-                await context.send_initial_metadata(())
-                answer = self._behaviour(request, context)
+                written = WrittenContext(context)
+                answer = self._behaviour(request, written)
                 if inspect.isasyncgen(answer):
-                    await _write_all(answer, context)
+                    await _write_all(answer, written)
                 else:
                     await answer
         finally:

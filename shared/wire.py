@@ -13,6 +13,27 @@ from shared.errors import InvalidInput, LaurelError, Unimplemented
 from shared.status import CODES, DETAILS_KEY, status_of
 
 
+class WrittenContext:
+    """The context of a call that answers with a stream. Its metadata go by themselves before the
+    first message, for they take no room with the reader: were they to go with a message that is
+    not read, the call could not be ended either. A call without a message has its status alone.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._is_begun = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        """Sends a message, once there is room for it."""
+        if not self._is_begun:
+            self._is_begun = True
+            await self._context.send_initial_metadata(())
+        await self._context.write(message)
+
+
 async def only_request(context: Any) -> bytes:
     """The request of a call that brings one. Raises InvalidInput when it has ended without."""
     data = await context.read()

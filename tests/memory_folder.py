@@ -7,6 +7,7 @@ there is removed by the next.
 
 import shutil
 import tempfile
+from contextlib import suppress
 from functools import cache
 from os import getuid
 from pathlib import Path
@@ -43,10 +44,11 @@ def own_folder(memory: Path) -> Path:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=memory))
         lock = FolderLock(folder)
-        if lock.acquire():  # else another process took it for an orphan, and removes it
-            _held.append(lock)
-            folder.chmod(0o711)  # PostgreSQL runs as another user when we are root
-            return folder
+        with suppress(FileNotFoundError):  # another process took it for an orphan, and removed it
+            if lock.acquire():
+                folder.chmod(0o711)  # PostgreSQL runs as another user when we are root
+                _held.append(lock)
+                return folder
 
 
 def has_room(memory: Path) -> bool:

@@ -3,8 +3,8 @@
 Below the range from which the kernel takes the ports of outgoing connections (32768 on Linux, 49152
 on macOS): a port that a probe finds free there is not taken by a passing client before the server
 binds it, nor while the server is restarted. Each block is this process's until its end, so that
-tests in other processes never choose the same one: it holds a lock on the block's byte of one
-file, which is empty and stays.
+this user's tests in other processes, with the same temporary folder, never choose the same one: it
+holds a lock on the block's byte of one file, which is empty and stays.
 """
 
 import fcntl

@@ -89,6 +89,36 @@ async def test_an_erasure_sends_nobody_to_postgresql(
             assert await sources() == {REDIS}
 
 
+async def test_writes_are_seen_at_once_amid_erasures(progress: Progress, redis_url: str) -> None:
+    """Each begins a tenure, perhaps between the look-up of a token and the answer."""
+    erased = [f"e{number}" for number in range(40)]
+    await progress.put_users("ann", *erased)
+    async with _pair(redis_url, progress) as pair:
+        await pair.settled()
+        done = asyncio.Event()
+
+        async def erase() -> None:
+            for user in erased:
+                await progress.erase(user)
+            done.set()
+
+        async def write_and_read() -> int:
+            reads = 0
+            while not done.is_set():
+                written = await progress.award("ann", 1)
+                request = pb.GetRankRequest(
+                    user_id="ann", consistency_token=written.consistency_token
+                )
+                for _ in range(2):
+                    assert (await pair.boards.GetRank(request)).entry.score >= written.total
+                    reads += 1
+            return reads
+
+        readers = [asyncio.create_task(write_and_read()) for _ in range(6)]
+        await erase()
+        assert sum(await asyncio.gather(*readers)) > 60
+
+
 async def test_a_write_that_is_not_numbered_is_not_visible_and_then_it_is(
     progress: Progress, redis_url: str
 ) -> None:

@@ -1,6 +1,5 @@
 """What is known of epochs: how far one is of the same history as another."""
 
-from leaderboard_service.domain import epochs
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.epochs import Epochs
 
@@ -13,7 +12,6 @@ def test_within_an_epoch_what_is_lower_is_of_it() -> None:
     known = Epochs()
     assert known.same(at("a", 5), at("a", 5))
     assert not known.same(at("a", 5), at("a", 6))
-    assert known.includes(at("a", 5), at("a", 4))
 
 
 def test_of_other_epochs_nothing_is_known_before_it_is_learned() -> None:
@@ -47,13 +45,6 @@ def test_a_history_that_was_put_back_goes_on_with_no_more_than_what_is_left() ->
     assert known.same(at("b", 20), at("a", 10))
 
 
-def test_boards_that_stand_before_a_write_do_not_include_it() -> None:
-    known = Epochs()
-    known.follow("b", at("a", 10))
-    assert known.includes(at("b", 8), at("a", 8))
-    assert not known.includes(at("b", 7), at("a", 8))
-
-
 def test_an_epoch_goes_on_in_itself() -> None:
     known = Epochs()
     known.follow("a", at("a", 10))
@@ -61,10 +52,24 @@ def test_an_epoch_goes_on_in_itself() -> None:
     assert not known.same(at("a", 5), at("a", 6))
 
 
-def test_of_many_the_oldest_are_forgotten() -> None:
+def test_of_many_others_the_oldest_are_forgotten() -> None:
     known = Epochs()
-    for number in range(100):
+    for number in range(1_000):
         known.follow(f"e{number + 1}", at(f"e{number}", number * 10))
-    assert len(known._through) == epochs._MOST
-    assert known.same(at("e100", 1_000), at("e95", 950))
-    assert known.same(at("e100", 1_000), at("e20", 200))
+    for present in (1_000, 999, 994):
+        for back in (1, 2, 30, 60):
+            before = present - back
+            assert known.same(at(f"e{present}", 10_000), at(f"e{before}", before * 10))
+            assert not known.same(at(f"e{present}", 10_000), at(f"e{before}", before * 10 + 1))
+        assert not known.same(at(f"e{present}", 10_000), at(f"e{present - 70}", 1))
+    assert sum(map(len, known._through.values())) <= 8 * 64
+
+
+def test_of_many_presents_the_oldest_are_forgotten() -> None:
+    known = Epochs()
+    for number in range(9):
+        known.learn(at(f"p{number}", 9), at("a", 5))
+    assert [known.same(at(f"p{number}", 9), at("a", 5)) for number in range(9)] == [
+        False,
+        *[True] * 8,
+    ]

@@ -8,9 +8,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from leaderboard_service.domain.answer import Position
 from leaderboard_service.domain.board import Board, BoardNames, Floors
-from leaderboard_service.domain.epochs import Epochs
 from leaderboard_service.domain.fold import HIDE_WEIGHT, Fold, Profile
 from leaderboard_service.domain.question import RankAsk
 from leaderboard_service.lane import Lane, NotReadable, Overdue
@@ -110,30 +108,6 @@ async def test_one_script_walks_through_the_scores_of_one_board() -> None:
         assert len({ask.board for ask in asked if ask.mode == RankMode.DENSE}) <= 1
     assert sorted(map(str, asks)) == sorted(str(ask) for asked in reads.asked for ask in asked)
     running.cancel()
-
-
-def test_an_epoch_is_of_a_history_only_as_seen_from_the_present_one() -> None:
-    epochs = Epochs()
-    at, before = Position("b", 20), Position("a", 10)
-    assert epochs.same(at, at)
-    assert not epochs.same(at, before)
-    epochs.learn(at, before)
-    assert epochs.same(at, before)
-    assert not epochs.same(Position("c", 30), before)
-    for number in range(1000):
-        epochs.learn(Position("c", 30), Position(f"{number}", 10))
-    assert epochs.same(Position("c", 30), Position("999", 10))
-    assert not epochs.same(at, before)
-
-
-def test_an_epoch_is_of_a_history_only_as_far_as_was_judged() -> None:
-    epochs = Epochs()
-    at = Position("b", 20)
-    assert not epochs.same(at, Position("b", 21))
-    epochs.learn(at, Position("a", 10))
-    epochs.learn(at, Position("a", 8))
-    assert epochs.same(at, Position("a", 9))
-    assert not epochs.same(at, Position("a", 11))
 
 
 def test_trouble_is_logged_when_it_begins_when_it_changes_and_when_it_is_over() -> None:

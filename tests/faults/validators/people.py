@@ -145,7 +145,7 @@ class _People:
         pending = [
             sequence
             for sequence, amount in events
-            if amount is None and sequence > at and self._reset_by(sequence) > call.begun
+            if amount is None and sequence > at and self._was_under_way(sequence, call)
         ]
         found: set[int] = set()
         for count in range(len(pending) + 1):
@@ -155,19 +155,26 @@ class _People:
                 found.update(score for _, score in states[first:])
         return found
 
-    def _reset_by(self, sequence: int) -> float:
-        """When it was known that the reset of this number is committed."""
-        return self._resets.get(sequence, math.inf)
+    def _was_under_way(self, sequence: int, read: Call) -> bool:
+        """Whether the reset of this number may have been committed during the call, or after it.
+        One that nobody was answered may have been at any time.
+        """
+        begun, ended = self._resets.get(sequence, (0.0, math.inf))
+        return begun <= read.ended and ended > read.begun
 
     @cached_property
-    def _resets(self) -> dict[int, float]:
-        found: dict[int, float] = {}
-        for call in self._case.recorded.calls:
-            if call.method == "ResetWindow" and call.response is not None:
-                position = call.response.position
-                if self._life.holds(position):
-                    earlier = found.get(position.sequence, math.inf)
-                    found[position.sequence] = min(call.ended, earlier)
+    def _resets(self) -> dict[int, tuple[float, float]]:
+        """Of each, when it was first asked for and first answered."""
+        asked: dict[str, float] = {}
+        found: dict[int, tuple[float, float]] = {}
+        for call in sorted(self._case.recorded.calls, key=lambda one: one.begun):
+            if call.method != "ResetWindow":
+                continue
+            begun = asked.setdefault(call.request.request_id, call.begun)
+            if call.response is not None and self._life.holds(call.response.position):
+                sequence = call.response.position.sequence
+                _, ended = found.get(sequence, (0.0, math.inf))
+                found[sequence] = (begun, min(call.ended, ended))
         return found
 
     @cached_property

@@ -147,8 +147,8 @@ class Position(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
-    """The tenure of the sequencer that numbered `sequence`, a UUID. Every sequencer
-    that takes over starts a tenure and goes on with the numbering, and each
+    """The newest tenure of a sequencer when this was told, a UUID; `sequence` may
+    have been numbered in an earlier one. Every sequencer that takes over starts a tenure and goes on with the numbering, and each
     erasure starts one; a position is valid while its tenure is known and the next
     one began at or after it. So a database that was restored to the past refuses
     what it no longer holds.
