@@ -62,8 +62,9 @@ def has_room(memory: Path) -> bool:
 
 def remove_orphans(memory: Path) -> None:
     """Removes the folders in `memory` whose process has ended."""
-    for lock_file in memory.glob(f"{_PREFIX}*/lock"):
-        lock = FolderLock(lock_file.parent)
-        if lock.acquire():
-            shutil.rmtree(lock_file.parent, ignore_errors=True)
-            lock.release()
+    for folder in memory.glob(f"{_PREFIX}*"):
+        lock = FolderLock(folder)
+        with suppress(FileNotFoundError):  # another process was faster
+            if lock.acquire():
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.release()

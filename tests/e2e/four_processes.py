@@ -25,7 +25,8 @@ from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.redis import EmbeddedRedis
 from shared.gen.laurel.leaderboard.v1 import leaderboard_pb2
 from shared.gen.laurel.leaderboard.v1.leaderboard_pb2_grpc import LeaderboardServiceStub
-from shared.gen.laurel.progress.v1 import catalog_pb2, progress_pb2
+from shared.gen.laurel.progress.v1 import admin_pb2, catalog_pb2, progress_pb2
+from shared.gen.laurel.progress.v1.admin_pb2_grpc import ProgressAdminServiceStub
 from shared.gen.laurel.progress.v1.catalog_pb2_grpc import CatalogServiceStub
 from shared.gen.laurel.progress.v1.progress_pb2_grpc import ProgressServiceStub
 from shared.status import error_from_rpc
@@ -114,6 +115,7 @@ class FourProcesses:
         for user in USERS:
             await self._introduce(user)
             await self.award(user, 1)
+        await until(self._is_numbered, 20, "the awards are numbered")
         await self.stop(Part.PROGRESS, kill=True)
         for store in (self.postgres, self.redis):
             await asyncio.to_thread(store.stop)
@@ -206,6 +208,12 @@ class FourProcesses:
 
         await until(acknowledged, 20, "the award is acknowledged")
         self.expected[user] = self.expected.get(user, 0) + amount
+
+    async def _is_numbered(self) -> bool:
+        stub = ProgressAdminServiceStub(self._channels[Part.PROGRESS])
+        request = admin_pb2.GetStatusRequest()
+        status = await self._typed(stub.GetStatus(request, timeout=CALL_S))
+        return status is not None and not status.unnumbered_changes
 
     async def totals(self) -> progress_pb2.GetUserStatsResponse:
         """Of one of the users."""

@@ -1,6 +1,7 @@
 """Folders in memory: those of the living stay, those of the dead go."""
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,13 @@ def test_without_room_or_memory_there_is_the_temporary_folder(
     monkeypatch.setattr(memory_folder, "_parent", lambda: None)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert new_folder("x-").parent == tmp_path
+
+
+def test_processes_that_begin_together_remove_what_is_left_once(tmp_path: Path) -> None:
+    for number in range(200):
+        folder = tmp_path / f"{memory_folder._PREFIX}{number}"
+        (folder / "data").mkdir(parents=True)
+        (folder / "lock").touch()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(remove_orphans, [tmp_path] * 4))
+    assert list(tmp_path.iterdir()) == []
