@@ -5,16 +5,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from leaderboard_service.comparison import Compared, Comparison
 from leaderboard_service.domain.answer import Position
-from leaderboard_service.domain.board import BoardNames, Floors, parse_board_name
-from leaderboard_service.domain.expected import Difference, Due, Expected, Kind
+from leaderboard_service.domain.board import BoardNames, Floors
+from leaderboard_service.domain.expected import Difference, Due, Kind
 from leaderboard_service.domain.fold import Fold
-from leaderboard_service.domain.groups import groups_of
-from leaderboard_service.history import MAX_HELD, History
-from leaderboard_service.snapshots import Snapshots
+from leaderboard_service.history import MAX_HELD
 from leaderboard_service.store.boards import Broken, FloorsRaised, GenerationGone, Moved
 from leaderboard_service.store.checks import BoardChecks, Mend, PartState
+from tests.board_comparison import compare, snapshot
 from tests.board_damage import Hand
 from tests.leaderboard_damage import lose_board, lose_hidden, lose_meta, lose_profiles
 from tests.leaderboard_store import FLOORS, XP, Stores, check_counts, contents, hidden, shown
@@ -27,39 +25,6 @@ NAMES = BoardNames(Floors("", "", "", ""))
 async def world(redis_url: str) -> AsyncIterator[World]:
     async with open_world(redis_url, 3) as found:
         yield found
-
-
-async def snapshot(world: World) -> tuple[Expected, Position]:
-    kept = {name: 1 for name in [*world.peer.scores, XP.name] if _kept(name)}
-    (group,) = groups_of(kept)
-    return await Snapshots(world.rebuilder._sources.standings).expected(group)
-
-
-def _kept(name: str) -> bool:
-    board = parse_board_name(name)
-    return FLOORS.keeps(board.window, board.period)
-
-
-async def compare(
-    world: World, taken: tuple[Expected, Position], *, repair: bool = False
-) -> list[Difference]:
-    found: list[Difference] = []
-
-    async def tell(compared: Compared) -> None:
-        found.extend(compared.differences)
-        assert compared.mended == bool(repair and compared.differences)
-
-    expected, position = taken
-    history = History(world.rebuilder._sources.history, position)
-    generation = world.stores.generation
-    checks = BoardChecks(world.stores.link)
-    try:
-        await Comparison(
-            checks, generation, expected, history, NAMES, repair=repair, tell=tell
-        ).run()
-    finally:
-        await history.close()
-    return found
 
 
 async def test_who_is_erased_meanwhile_does_not_differ(world: World) -> None:
