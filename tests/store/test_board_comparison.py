@@ -18,8 +18,6 @@ from tests.leaderboard_damage import lose_board, lose_hidden, lose_meta, lose_pr
 from tests.leaderboard_store import FLOORS, XP, Stores, check_counts, contents, hidden, shown
 from tests.leaderboard_world import BOARDS, DAYS, USERS, World, open_world
 
-NAMES = BoardNames(Floors("", "", "", ""))
-
 
 @pytest.fixture
 async def world(redis_url: str) -> AsyncIterator[World]:
