@@ -125,8 +125,8 @@ class Ending:
         leaving.cancel()
 
     async def overfill(self) -> None:
-        """More watches at once than a replica takes."""
-        await overfill(self._recorder.asker("late-crowd", self._connection), types_pb2.Board())
+        """More watches at once than a replica takes of anyone but administrators."""
+        await overfill(self._recorder.asker("late-crowd", self._stalling), types_pb2.Board())
 
     async def audit(self) -> None:
         """The ledger, totals, standings, and every replica's boards are compared."""
