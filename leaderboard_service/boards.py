@@ -145,9 +145,7 @@ class Boards:
         if answer is None:
             answer = await from_postgresql()
             if not _reaches(answer, need):
-                raise Unavailable(
-                    "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
-                )
+                raise not_visible()
         source = answer.stamp.source
         self.answers[source] += 1
         self._counters[source].inc()
@@ -187,6 +185,13 @@ class Boards:
             await self._generations.recover(generation)
         except RedisUnavailable as error:
             self._breaker.trip(error)
+
+
+def not_visible() -> Unavailable:
+    """The error of a read whose write no store includes in time."""
+    return Unavailable(
+        "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
+    )
 
 
 def _ended_at(after: After) -> Position:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from grpc import aio
 
 from leaderboard_service import metrics
-from leaderboard_service.boards import Need, OtherTenure
+from leaderboard_service.boards import Need, OtherTenure, not_visible
 from leaderboard_service.domain.answer import Position
 from leaderboard_service.fallback import Remaining
 from leaderboard_service.status import Status
@@ -38,6 +38,7 @@ _WAITING = 1_000
 # An erasure begins a tenure, and then everyone's token is looked up anew: not all at once, for
 # ProgressService takes 256.
 _RESOLVING = 200
+# How often a token is looked up once more when a tenure has begun meanwhile.
 _AGAIN = 2
 # A token that was not signed here is shown to ProgressService now and then, for a short time.
 _PROBE_EVERY_S = 10.0
@@ -144,7 +145,7 @@ class Consistency:
             async with asyncio.timeout_at(ends_at):
                 await self._resolving.acquire()
         except TimeoutError:
-            raise _not_visible() from None
+            raise not_visible() from None
         try:
             yield
         finally:
@@ -183,10 +184,4 @@ def _left_s(ends_at: float) -> float:
 
 
 def _late(error: LaurelError) -> LaurelError:
-    return _not_visible() if isinstance(error, DeadlineExceeded | Unavailable) else error
-
-
-def _not_visible() -> Unavailable:
-    return Unavailable(
-        "WRITE_NOT_VISIBLE", "The write is not on the boards yet.", retry_delay_s=0.25
-    )
+    return not_visible() if isinstance(error, DeadlineExceeded | Unavailable) else error

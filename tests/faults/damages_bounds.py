@@ -58,13 +58,11 @@ def _fail_inside_elsewhere(told: Told) -> None:
     told.recorded.calls[-1] = replace(told.recorded.calls[-1], failure=failure)
 
 
-GROWN: list[Damage] = [_grow]
-
-
 def _fail_with_another_write(told: Told) -> None:
     fails(told, "UNAVAILABLE", planted.ALONE)
 
 
+GROWN: list[Damage] = [_grow]
 ERRED: list[Damage] = [
     _tell_a_canary,
     _fail_without_a_reason,

@@ -168,11 +168,9 @@ def _take_any_position() -> None:
 
 
 def _take_any_page() -> None:
-    """Page tokens go by their epoch alone."""
-    real = positions.check_position
+    """A page token is good whatever became of the history that it is of."""
 
-    async def check_position(connection: Any, position: positions.Position) -> None:
-        await real(connection, replace(position, sequence=0))
+    async def check_position(*_: Any) -> None: ...
 
     _put(standings, "check_position", check_position)
 
