@@ -15,7 +15,7 @@ from progress_service.numbered_writer import NumberedWriter
 from progress_service.publisher import Publisher
 from progress_service.recalculator import Counts, Recalculator
 from progress_service.reviewer import Reviewer
-from progress_service.servicers import codec, list_token
+from progress_service.servicers import codec
 from progress_service.servicers.admin_codec import (
     action_message,
     decision_of,
@@ -25,6 +25,7 @@ from progress_service.servicers.admin_codec import (
 )
 from progress_service.servicers.audit_codec import backfill_of, backfill_response, verify_response
 from progress_service.servicers.import_codec import batch_of, import_response
+from progress_service.servicers.list_pages import ACTIONS, FLAGGED, page_of
 from progress_service.servicers.views import attempt_message
 from progress_service.store import admin_actions, erasures, resets, review_queue, status
 from progress_service.store.database import Database, Purpose
@@ -139,19 +140,16 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
     async def ListFlaggedAttempts(
         self, request: pb.ListFlaggedAttemptsRequest, context: Context
     ) -> pb.ListFlaggedAttemptsResponse:
-        size = codec.page_size(request.page_size)
         filters = queue_filters_of(request)
-        list_of = ("flagged_attempts", tuple(filters.values()))
-        after = list_token.decode_number(self.signer, request.page_token, *list_of)
+        page = page_of(self.signer, FLAGGED, tuple(filters.values()), request)
         async with self.database.read() as connection:
-            rows = await review_queue.load_page(connection, filters, after, size + 1)
-        response = pb.ListFlaggedAttemptsResponse(
-            attempts=[attempt_message(row) for row in rows[:size]]
+            await page.check(connection)
+            rows = await review_queue.load_page(connection, filters, page.number, page.limit)
+            following = await page.next_token(connection, rows)
+        return pb.ListFlaggedAttemptsResponse(
+            attempts=[attempt_message(row) for row in rows[: page.size]],
+            next_page_token=following,
         )
-        if len(rows) > size:
-            last = str(rows[size - 1].attempt_id)
-            response.next_page_token = list_token.encode(self.signer, *list_of, last)
-        return response
 
     async def ResolveFlaggedAttempt(
         self, request: pb.ResolveFlaggedAttemptRequest, context: Context
@@ -163,19 +161,15 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
         self, request: pb.ListAdminActionsRequest, context: Context
     ) -> pb.ListAdminActionsResponse:
         user_id = codec.required_id(request.user_id, "user_id") if request.user_id else ""
-        size = codec.page_size(request.page_size)
-        before = list_token.decode_number(
-            self.signer, request.page_token, "admin_actions", (user_id,)
-        )
+        page = page_of(self.signer, ACTIONS, (user_id,), request)
         async with self.database.read() as connection:
-            rows = await admin_actions.load_page(connection, user_id, before, size + 1)
-        response = pb.ListAdminActionsResponse(actions=[action_message(row) for row in rows[:size]])
-        if len(rows) > size:
-            last = str(rows[size - 1].action_id)
-            response.next_page_token = list_token.encode(
-                self.signer, "admin_actions", (user_id,), last
-            )
-        return response
+            await page.check(connection)
+            rows = await admin_actions.load_page(connection, user_id, page.number, page.limit)
+            following = await page.next_token(connection, rows)
+        return pb.ListAdminActionsResponse(
+            actions=[action_message(row) for row in rows[: page.size]],
+            next_page_token=following,
+        )
 
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: Context

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.domain import bounds, metric, user
 from progress_service.domain.amnesty import check as check_amnesty_day
 from progress_service.domain.write_mark import profile_mark
-from progress_service.servicers import codec, consistency_token, list_token
+from progress_service.servicers import codec, consistency_token
 from progress_service.servicers.catalog_codec import (
     amnesty_day_message,
     amnesty_day_of,
@@ -22,6 +22,7 @@ from progress_service.servicers.catalog_codec import (
     user_message,
     user_of,
 )
+from progress_service.servicers.list_pages import COURSES, USERS, page_of
 from progress_service.servicers.newcomers import Newcomers, may_be_first
 from progress_service.store import amnesty, courses, metric_catalog, users
 from progress_service.store.course_edits import CourseEdits, Editor
@@ -77,17 +78,14 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     ) -> pb.ListUsersResponse:
         if not bounds.is_plain_text(request.prefix, bounds.MAX_NAME_CHARS):
             raise invalid_field("prefix", "must be at most 100 printable characters")
-        size = codec.page_size(request.page_size)
-        after = list_token.decode(self.signer, request.page_token, "users", (request.prefix,))
+        page = page_of(self.signer, USERS, (request.prefix,), request)
         async with self.database.read() as connection:
-            found = await users.load_page(connection, request.prefix, after, size + 1)
-        response = pb.ListUsersResponse(users=[user_message(one) for one in found[:size]])
-        if len(found) > size:
-            last = found[size - 1].user_id
-            response.next_page_token = list_token.encode(
-                self.signer, "users", (request.prefix,), last
-            )
-        return response
+            await page.check(connection)
+            found = await users.load_page(connection, request.prefix, page.after, page.limit)
+            following = await page.next_token(connection, found)
+        return pb.ListUsersResponse(
+            users=[user_message(one) for one in found[: page.size]], next_page_token=following
+        )
 
     async def PutCourse(
         self, request: pb.PutCourseRequest, context: Context
@@ -111,15 +109,14 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def ListCourses(
         self, request: pb.ListCoursesRequest, context: Context
     ) -> pb.ListCoursesResponse:
-        size = codec.page_size(request.page_size)
-        after = list_token.decode(self.signer, request.page_token, "courses", ())
+        page = page_of(self.signer, COURSES, (), request)
         async with self.database.read() as connection:
-            found = await courses.load_page(connection, after, size + 1)
-        response = pb.ListCoursesResponse(courses=[course_message(one) for one in found[:size]])
-        if len(found) > size:
-            last = found[size - 1].course_id
-            response.next_page_token = list_token.encode(self.signer, "courses", (), last)
-        return response
+            await page.check(connection)
+            found = await courses.load_page(connection, page.after, page.limit)
+            following = await page.next_token(connection, found)
+        return pb.ListCoursesResponse(
+            courses=[course_message(one) for one in found[: page.size]], next_page_token=following
+        )
 
     async def PutMetric(
         self, request: pb.PutMetricRequest, context: Context

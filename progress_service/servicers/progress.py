@@ -13,13 +13,14 @@ from progress_service.committer import GroupCommitter
 from progress_service.domain import streak
 from progress_service.domain.correction import Correction
 from progress_service.publisher import Publisher
-from progress_service.servicers import codec, consistency_token, list_token
+from progress_service.servicers import codec, consistency_token
 from progress_service.servicers.commands import (
     award_of,
     revocation_of,
     submission_of,
     void_of,
 )
+from progress_service.servicers.list_pages import ATTEMPTS, ENTRIES, LEARNERS, page_of
 from progress_service.servicers.newcomers import Newcomers, may_be_first
 from progress_service.servicers.own_calls import OwnCalls
 from progress_service.servicers.stats_codec import freezes_of, stats_message
@@ -142,21 +143,17 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
         self, request: pb.ListCourseProgressRequest, context: Context
     ) -> pb.ListCourseProgressResponse:
         course_id = codec.required_id(request.course_id, "course_id")
-        size = codec.page_size(request.page_size)
-        after = list_token.decode(self.signer, request.page_token, "learners", (course_id,))
+        page = page_of(self.signer, LEARNERS, (course_id,), request)
         async with self.database.read() as connection:
+            await page.check(connection)
             course, found = await course_progress.page(
-                connection, self.courses, course_id, after, size + 1
+                connection, self.courses, course_id, page.after, page.limit
             )
-        response = pb.ListCourseProgressResponse(
-            learners=[learner_progress_message(course, one) for one in found[:size]]
+            following = await page.next_token(connection, found)
+        return pb.ListCourseProgressResponse(
+            learners=[learner_progress_message(course, one) for one in found[: page.size]],
+            next_page_token=following,
         )
-        if len(found) > size:
-            last = found[size - 1].user_id
-            response.next_page_token = list_token.encode(
-                self.signer, "learners", (course_id,), last
-            )
-        return response
 
     @may_be_first
     async def ListAttempts(
@@ -164,32 +161,32 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
     ) -> pb.ListAttemptsResponse:
         wanted = _attempt_filter(request)
         filters = (wanted.user_id, wanted.course_id, wanted.level_id)
-        size = codec.page_size(request.page_size)
-        before = list_token.decode_number(self.signer, request.page_token, "attempts", filters)
+        page = page_of(self.signer, ATTEMPTS, filters, request)
         async with self.database.read() as connection:
-            rows = await progress_read.load_attempts(connection, wanted, before, size + 1)
-        response = pb.ListAttemptsResponse(attempts=[attempt_message(row) for row in rows[:size]])
-        if len(rows) > size:
-            last = str(rows[size - 1].attempt_id)
-            response.next_page_token = list_token.encode(self.signer, "attempts", filters, last)
-        return response
+            await page.check(connection)
+            rows = await progress_read.load_attempts(connection, wanted, page.number, page.limit)
+            following = await page.next_token(connection, rows)
+        return pb.ListAttemptsResponse(
+            attempts=[attempt_message(row) for row in rows[: page.size]],
+            next_page_token=following,
+        )
 
     @may_be_first
     async def ListXpEntries(
         self, request: pb.ListXpEntriesRequest, context: Context
     ) -> pb.ListXpEntriesResponse:
         user_id = codec.required_id(request.user_id, "user_id")
-        size = codec.page_size(request.page_size)
-        before = list_token.decode_number(self.signer, request.page_token, "entries", (user_id,))
+        page = page_of(self.signer, ENTRIES, (user_id,), request)
         async with self.database.read() as connection:
             if not await progress_read.user_exists(connection, user_id):
                 raise user_not_found(user_id)
-            rows = await progress_read.load_entries(connection, user_id, before, size + 1)
-        response = pb.ListXpEntriesResponse(entries=[entry_message(row) for row in rows[:size]])
-        if len(rows) > size:
-            last = str(rows[size - 1].entry_id)
-            response.next_page_token = list_token.encode(self.signer, "entries", (user_id,), last)
-        return response
+            await page.check(connection)
+            rows = await progress_read.load_entries(connection, user_id, page.number, page.limit)
+            following = await page.next_token(connection, rows)
+        return pb.ListXpEntriesResponse(
+            entries=[entry_message(row) for row in rows[: page.size]],
+            next_page_token=following,
+        )
 
     async def WatchXpDeltas(self, request: pb.WatchXpDeltasRequest, context: Context) -> None:
         after = Position(request.after.epoch, request.after.sequence)

@@ -1,85 +1,9 @@
 """Lists: stable pages, page sizes, and tokens that belong to one list alone."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from shared.errors import InvalidInput, NotFound
 from shared.gen.laurel.progress.v1 import catalog_pb2 as catalog
-from shared.gen.laurel.progress.v1 import progress_pb2 as pb
-from shared.gen.laurel.types.v1 import types_pb2
+from tests.listings import Lister, filled, lists
 from tests.progress import Progress, level, refused
-
-Page = tuple[list[str], str]
-Lister = Callable[[int, str], Awaitable[Page]]
-
-
-def lists(progress: Progress) -> dict[str, Lister]:
-    """Each list as (page size, token) to (keys in their order, next token)."""
-
-    async def users(size: int, token: str) -> Page:
-        request = catalog.ListUsersRequest(page_size=size, page_token=token)
-        page = await progress.catalog.ListUsers(request)
-        return [one.user_id for one in page.users], page.next_page_token
-
-    async def named(size: int, token: str) -> Page:
-        request = catalog.ListUsersRequest(page_size=size, page_token=token, prefix="u")
-        page = await progress.catalog.ListUsers(request)
-        return [one.user_id for one in page.users], page.next_page_token
-
-    async def courses(size: int, token: str) -> Page:
-        request = catalog.ListCoursesRequest(page_size=size, page_token=token)
-        page = await progress.catalog.ListCourses(request)
-        return [one.course_id for one in page.courses], page.next_page_token
-
-    def attempts(**filters: Any) -> Lister:
-        async def lister(size: int, token: str) -> Page:
-            request = pb.ListAttemptsRequest(page_size=size, page_token=token, **filters)
-            page = await progress.progress.ListAttempts(request)
-            return [one.attempt_id for one in page.attempts], page.next_page_token
-
-        return lister
-
-    async def entries(size: int, token: str) -> Page:
-        request = pb.ListXpEntriesRequest(user_id="u0", page_size=size, page_token=token)
-        page = await progress.progress.ListXpEntries(request)
-        return [one.entry_id for one in page.entries], page.next_page_token
-
-    async def standings(size: int, token: str) -> Page:
-        request = pb.ListStandingsRequest(page_size=size, page_token=token)
-        page = await progress.standings.ListStandings(request)
-        return [one.user_id for one in page.standings], page.next_page_token
-
-    async def marks(size: int, token: str) -> Page:
-        board = types_pb2.Board(metric="marks")
-        request = pb.ListStandingsRequest(page_size=size, page_token=token, board=board)
-        page = await progress.standings.ListStandings(request)
-        return [one.user_id for one in page.standings], page.next_page_token
-
-    return {
-        "users": users,
-        "named": named,
-        "courses": courses,
-        "of a user": attempts(user_id="u0"),
-        "of a level": attempts(level_id="l0"),
-        "of a course": attempts(course_id="c0"),
-        "of all three": attempts(user_id="u0", course_id="c0", level_id="l0"),
-        "entries": entries,
-        "standings": standings,
-        "marks": marks,
-    }
-
-
-async def filled(progress: Progress) -> None:
-    users = [f"u{n}" for n in range(7)]
-    await progress.put_users(*users)
-    for n in range(5):
-        await progress.put_course(f"c{n}", level(f"l{n}"))
-    for n, user_id in enumerate(users):
-        for k in range(6):
-            await progress.submit(user_id, "l0" if k < 4 else "l1", k + 1 + n % 3)
-    for n in range(6):
-        await progress.award("u0", n + 1)
-    await progress.settled()
 
 
 async def whole(lister: Lister, size: int) -> list[str]:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progress_service.servicers import list_token
+from progress_service.servicers.list_token import ListToken
 from shared.errors import InvalidInput
 from shared.signed_token import Signer
 from tests.signing import SIGNER
@@ -13,21 +14,18 @@ IDS = st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True)
 FILTERS = st.lists(st.text(max_size=100), max_size=3).map(tuple)
 
 
-@given(IDS, FILTERS)
-def test_a_token_names_the_key_after_which_to_go_on(key: str, filters: tuple[str, ...]) -> None:
-    token = list_token.encode(SIGNER, "users", filters, key)
-    assert list_token.decode(SIGNER, token, "users", filters) == key
+LAST = ListToken("ann", "00000000-0000-0000-0000-000000000001", 7)
 
 
-@given(st.integers(0, 10**18 - 1))
-def test_a_token_of_a_numbered_list_names_a_number(key: int) -> None:
-    token = list_token.encode(SIGNER, "attempts", ("ann",), str(key))
-    assert list_token.decode_number(SIGNER, token, "attempts", ("ann",)) == key
+@given(IDS, FILTERS, st.integers(0, 2**63 - 1))
+def test_a_token_names_where_to_go_on(key: str, filters: tuple[str, ...], sequence: int) -> None:
+    last = ListToken(key, LAST.epoch, sequence, "2026-03-05T12:00:00.000001+00:00")
+    token = list_token.encode(SIGNER, "users", filters, last)
+    assert list_token.decode(SIGNER, token, "users", filters) == last
 
 
 def test_no_token_is_the_first_page() -> None:
-    assert list_token.decode(SIGNER, "", "users", ()) == ""
-    assert list_token.decode_number(SIGNER, "", "attempts", ()) is None
+    assert list_token.decode(SIGNER, "", "users", ()) is None
 
 
 def refused(token: str, list_name: str = "users", filters: tuple[str, ...] = ("an",)) -> bool:
@@ -37,7 +35,7 @@ def refused(token: str, list_name: str = "users", filters: tuple[str, ...] = ("a
 
 
 def test_a_token_of_another_list_or_filter_is_refused() -> None:
-    token = list_token.encode(SIGNER, "users", ("an",), "ann")
+    token = list_token.encode(SIGNER, "users", ("an",), LAST)
     assert refused(token, list_name="courses")
     assert refused(token, filters=("b",))
     assert refused(token, filters=())
@@ -45,7 +43,7 @@ def test_a_token_of_another_list_or_filter_is_refused() -> None:
 
 
 def test_a_token_that_another_secret_signed_is_refused() -> None:
-    assert refused(list_token.encode(Signer("another"), "users", ("an",), "ann"))
+    assert refused(list_token.encode(Signer("another"), "users", ("an",), LAST))
 
 
 @given(st.text(min_size=1, max_size=40))

@@ -1,0 +1,106 @@
+"""Pages of the lists that ProgressService keeps: each goes on where the one before ended, in the
+history that it was of.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from progress_service.servicers import codec, list_token
+from progress_service.servicers.list_token import ListToken
+from progress_service.store import listed_rows
+from progress_service.store.positions import Position, check_position, read_head
+from shared import page_token
+from shared.errors import FailedPrecondition, InvalidInput
+from shared.signed_token import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A kind of list, ordered by the attribute `key` of its rows: an id, or the number that `table`
+    gives them.
+    """
+
+    name: str
+    key: str
+    table: str = ""
+
+
+ATTEMPTS = Listing("attempts", "attempt_id", "attempts")
+COURSES = Listing("courses", "course_id")
+ACTIONS = Listing("admin_actions", "action_id", "admin_actions")
+ENTRIES = Listing("entries", "entry_id", "xp_entries")
+FLAGGED = Listing("flagged_attempts", "attempt_id", "attempts")
+LEARNERS = Listing("learners", "user_id")
+USERS = Listing("users", "user_id")
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A page of `size` rows of a listing under `filters`; `last`: where the one before it ended."""
+
+    signer: Signer
+    listing: Listing
+    filters: tuple[str, ...]
+    size: int
+    last: ListToken | None
+
+    @property
+    def after(self) -> str:
+        """The key after which it begins, of a list by ids; empty: at the beginning."""
+        return self.last.key if self.last else ""
+
+    @property
+    def number(self) -> int | None:
+        """The same, of a list by numbers."""
+        return self.last.number if self.last else None
+
+    @property
+    def limit(self) -> int:
+        """How many rows to read: one more tells whether there is a page after it."""
+        return self.size + 1
+
+    async def check(self, connection: AsyncConnection) -> None:
+        """Raises InvalidInput (INVALID_PAGE_TOKEN) when the page before was of another history."""
+        if self.last is None:
+            return
+        await check_history(connection, Position(self.last.epoch, self.last.sequence))
+        table = self.listing.table
+        if not table:
+            return
+        # What was listed may have had no place in the history yet, or never got one.
+        written = datetime.fromisoformat(self.last.write_time)
+        if not await listed_rows.exists(connection, table, self.last.number, written):
+            raise page_token.of_another_history()
+
+    async def next_token(self, connection: AsyncConnection, rows: Sequence[Any]) -> str:
+        """The token of the page after this one, whose rows are the first `size` of `rows`; empty:
+        there is none. Of the transaction that has read them.
+        """
+        if len(rows) <= self.size:
+            return ""
+        row, at = rows[self.size - 1], (await read_head(connection)).position
+        written = row.create_time.astimezone(UTC).isoformat() if self.listing.table else ""
+        last = ListToken(str(getattr(row, self.listing.key)), at.epoch, at.sequence, written)
+        return list_token.encode(self.signer, self.listing.name, self.filters, last)
+
+
+def page_of(signer: Signer, listing: Listing, filters: tuple[str, ...], request: Any) -> ListPage:
+    """What `page_size` and `page_token` of a request ask for.
+
+    Raises InvalidInput (INVALID_FIELD, INVALID_PAGE_TOKEN).
+    """
+    size = codec.page_size(request.page_size)
+    last = list_token.decode(signer, request.page_token, listing.name, filters)
+    return ListPage(signer, listing, filters, size, last)
+
+
+async def check_history(connection: AsyncConnection, position: Position) -> None:
+    """Raises InvalidInput (INVALID_PAGE_TOKEN) unless a page's position is of this history."""
+    try:
+        await check_position(connection, position)
+    except (FailedPrecondition, InvalidInput):
+        raise page_token.of_another_history() from None
