@@ -45,6 +45,16 @@ class Case:
         return given_pages(self.recorded)
 
     @cached_property
+    def ledger_pages(self) -> dict[str, Call]:
+        """The answer that gave each page token of a ledger."""
+        return {
+            call.response.next_page_token: call
+            for call in self.recorded.calls
+            if call.method == "ListXpEntries" and call.response is not None
+            if call.response.next_page_token
+        }
+
+    @cached_property
     def claims(self) -> list[Claim]:
         return list(claims_of(self.recorded, self.pages))
 

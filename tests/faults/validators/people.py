@@ -16,6 +16,7 @@ from shared.gen.laurel.types.v1 import types_pb2
 from tests.faults.case import Case
 from tests.faults.recording import Call, Entry
 from tests.faults.timeline import Life
+from tests.faults.validators import ledger_pages
 from tests.faults.verdict import EXACTLY_ONCE, Verdict
 from tests.history_fold import BoardName, boards_of, name_of
 
@@ -39,7 +40,7 @@ def check(case: Case, verdict: Verdict) -> None:
     for call in case.recorded.calls:
         if call.response is None or call.method not in ("GetUserStats", "ListXpEntries"):
             continue
-        if call.request.user_id in case.erasures:
+        if call.request.user_id in case.erasures or _goes_back(case, call):
             continue
         verdict.count(EXACTLY_ONCE, call.method)
         wrong = []
@@ -50,6 +51,15 @@ def check(case: Case, verdict: Verdict) -> None:
         if all(wrong):
             about = f"{call.method} of {call.client} for {call.request.user_id}: {wrong[-1]}"
             verdict.broken(EXACTLY_ONCE, "a user is told wrong", call.ended, about)
+
+
+def _goes_back(case: Case, call: Call) -> bool:
+    """Whether it is the page after one of a history that is gone: not to be answered at all."""
+    given = case.ledger_pages.get(getattr(call.request, "page_token", ""))
+    return given is not None and not any(
+        ledger_pages.goes_on(case, given, life)
+        for life in case.timeline.present(call.begun, call.ended)
+    )
 
 
 def _pages(case: Case) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,7 @@ from tests.faults.claims import Claim
 from tests.faults.recording import Call, Stream
 from tests.faults.standing import spelled_out
 from tests.faults.timeline import Life
-from tests.faults.validators import snapshots, watchers
+from tests.faults.validators import ledger_pages, snapshots, watchers
 from tests.faults.verdict import RESTORE, Verdict
 
 REFUSED = "refused since a restore"
@@ -122,7 +122,10 @@ def _check_refusals(case: Case, verdict: Verdict) -> None:
 
 def _is_given(case: Case, one: Call | Stream, life: Life) -> bool:
     """Whether the page token or the consistency token in it is of that life for sure."""
-    page = case.pages.get(getattr(one.request, "page_token", ""))
+    token = getattr(one.request, "page_token", "")
+    if listed := case.ledger_pages.get(token):
+        return life.must_have(listed.begun, listed.ended)
+    page = case.pages.get(token)
     if page is not None:
         # A board without a period is another one on another day, and a clock may jump.
         *_, window, period = spelled_out(one.request.board)
@@ -140,7 +143,10 @@ def _is_gone(case: Case, one: Call | Stream) -> bool:
     if one.method == watchers.METHOD:
         position = one.request.after
         return not last.holds(position) and bool(case.timeline.holding(position))
-    page = case.pages.get(getattr(one.request, "page_token", ""))
+    token = getattr(one.request, "page_token", "")
+    if listed := case.ledger_pages.get(token):
+        return not ledger_pages.goes_on(case, listed, last)
+    page = case.pages.get(token)
     if page is not None:
         return not any(last.holds(position) for position in page.positions)
     writes = case.writes.get(getattr(one.request, "consistency_token", ""), ())
