@@ -69,7 +69,9 @@ async def test_an_erasure_sends_nobody_to_postgresql(
     """It begins a tenure; what was known in the one before goes on to be."""
     await progress.put_users("ann", "cem")
     await progress.award("cem", 1)
-    async with _pair(redis_url, progress, partitions=parts, fallback_limit=1) as pair:
+    # However slow the machine is: Redis is waited for.
+    settings = {"partitions": parts, "fallback_limit": 1, "redis_timeout_s": 20}
+    async with _pair(redis_url, progress, **settings) as pair:
         tokens = [(await progress.award("ann", 1)).consistency_token for _ in range(60)]
         await pair.settled()
         page_token = (await pair.boards.GetTop(pb.GetTopRequest(page_size=1))).next_page_token

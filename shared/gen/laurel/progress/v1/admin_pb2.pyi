@@ -782,7 +782,8 @@ class ListFlaggedAttemptsRequest(_message.Message):
     """
     page_token: _builtins.str
     """next_page_token of the page before, with the same user, course and level.
-    Empty: the first page. Another one is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    Empty: the first page. Another one, or one of another history (PostgreSQL was
+    restored to the past), is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
     """
     user_id: _builtins.str
     """Attempts of this user. Empty: of everyone."""
@@ -906,7 +907,8 @@ class ListAdminActionsRequest(_message.Message):
     """
     page_token: _builtins.str
     """next_page_token of the page before, with the same user. Empty: the first
-    page. Another one is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    page. Another one, or one of another history (PostgreSQL was restored to the
+    past), is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
     """
     def __init__(
         self,

@@ -373,7 +373,8 @@ class ListUsersRequest(_message.Message):
     """
     page_token: _builtins.str
     """next_page_token of the page before, with the same prefix. Empty: the first
-    page. Another one is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    page. Another one, or one of another history (PostgreSQL was restored to the
+    past), is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
     """
     def __init__(
         self,
@@ -591,8 +592,9 @@ class ListCoursesRequest(_message.Message):
     Negative: INVALID_ARGUMENT.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. Empty: the first page. Another one is
-    INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    """next_page_token of the page before. Empty: the first page. Another one, or one
+    of another history (PostgreSQL was restored to the past), is INVALID_ARGUMENT
+    (INVALID_PAGE_TOKEN).
     """
     def __init__(
         self,

@@ -292,7 +292,8 @@ class ListAttemptsRequest(_message.Message):
     """
     page_token: _builtins.str
     """next_page_token of the page before, with the same filter. Empty: the first
-    page. Another one is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    page. Another one, or one of another history (PostgreSQL was restored to the
+    past), is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
     """
     def __init__(
         self,
@@ -792,7 +793,8 @@ class ListCourseProgressRequest(_message.Message):
     """
     page_token: _builtins.str
     """next_page_token of the page before, with the same course. Empty: the first
-    page. Another one is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    page. Another one, or one of another history (PostgreSQL was restored to the
+    past), is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
     """
     def __init__(
         self,
@@ -1072,7 +1074,8 @@ class ListXpEntriesRequest(_message.Message):
     """
     page_token: _builtins.str
     """next_page_token of the page before, with the same user. Empty: the first
-    page. Another one is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    page. Another one, or one of another history (PostgreSQL was restored to the
+    past), is INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
     """
     def __init__(
         self,
@@ -1555,7 +1558,8 @@ class ListStandingsRequest(_message.Message):
     """
     page_token: _builtins.str
     """next_page_token of the page before, with the same board and rank_mode. Empty:
-    the top. One that was not given for this board is INVALID_ARGUMENT
+    the top. One that was not given for this board and mode, or is of another
+    history (PostgreSQL was restored to the past), is INVALID_ARGUMENT
     (INVALID_PAGE_TOKEN).
     """
     around_user_id: _builtins.str
