@@ -1,5 +1,6 @@
 """A history that was put back to an earlier point refuses what is not of it."""
 
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -9,7 +10,8 @@ from shared.errors import FailedPrecondition
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.conftest import running_progress
-from tests.progress import Progress, refused
+from tests.migration_doc import blocks
+from tests.progress import Progress, level, refused
 from tests.tenures import base_copy, restore, tenures
 
 
@@ -75,6 +77,26 @@ async def test_what_came_with_redactions_is_no_position_of_a_copy_from_before_th
         call = progress.progress.WatchXpDeltas(pb.WatchXpDeltasRequest(after=behind))
         assert await call.read()
         call.cancel()
+
+
+async def test_ids_can_be_moved_on_after_a_restore(progress: Progress) -> None:
+    """By the statement of docs/architecture.md."""
+    document = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
+    (statement,) = blocks("sql", document.read_text(encoding="utf-8"))
+    await progress.put_users("ann")
+    await progress.put_course("c", level("l"))
+    await progress.award("ann", 1)
+    await progress.settled()
+    async with progress.sql() as sql:
+        await sql.execute(statement)
+    award, attempt = await progress.award("ann", 2), await progress.submit("ann", "l")
+    await progress.reset("r", window=types_pb2.WINDOW_YEAR, period="2019")
+    assert min(int(award.entry_id), int(attempt.attempt_id)) > 100_000_000
+    assert await progress.top() == [(1, "ann", 53)]
+    async with progress.sql() as sql:
+        newest = await sql.fetchval("SELECT max(change_id) FROM changes")
+        acts = await sql.fetchval("SELECT max(action_id) FROM admin_actions")
+    assert min(newest, acts) > 100_000_000
 
 
 async def test_an_erasure_that_a_new_holder_numbers_first_begins_one_tenure(
