@@ -45,7 +45,7 @@ def decode(signer: Signer, token: str, board: str, rank_mode: int) -> PageToken:
 
 
 def of_another_history() -> InvalidInput:
-    """The error (INVALID_PAGE_TOKEN) about a token whose position is not of this history."""
+    """The error (INVALID_PAGE_TOKEN) about a token, of any list, that is not of this history."""
     return _invalid("belongs to another history: begin at the first page")
 
 

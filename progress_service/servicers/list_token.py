@@ -1,35 +1,35 @@
 """Page tokens of the lists that ProgressService keeps: signed, and bound to their list."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from shared.errors import FieldViolation, InvalidInput
 from shared.signed_token import Signer
 
 _KIND = "list page 3"
+_MAX_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class ListToken:
     """Where a page ended: after `key`, when the history ended at `epoch` and `sequence`.
 
-    `write_time`: of the row that has the key, of lists whose keys are numbers.
+    `write_time`: of the row that has the key, where that is a number; aware.
     """
 
-    key: str
+    key: str | int
     epoch: str
     sequence: int
-    write_time: str = ""
-
-    @property
-    def number(self) -> int:
-        """The key of a list whose keys are numbers."""
-        return int(self.key)
+    write_time: datetime | None = None
 
 
 def encode(signer: Signer, list_name: str, filters: tuple[str, ...], last: ListToken) -> str:
     """A token that continues after `last` of the list with these filters."""
-    place = [last.key, last.epoch, last.sequence, last.write_time]
-    return signer.sign(_KIND, [list_name, list(filters), *place])
+    written = last.write_time.astimezone(UTC).isoformat() if last.write_time else ""
+    return signer.sign(
+        _KIND, [list_name, list(filters), last.key, last.epoch, last.sequence, written]
+    )
 
 
 def decode(
@@ -46,9 +46,20 @@ def decode(
     except ValueError:
         raise _foreign() from None
     match parts:
-        case [str(name), list(bound), str(key), str(epoch), int(sequence), str(write_time)]:
-            if (name, tuple(bound)) == (list_name, filters):
-                return ListToken(key, epoch, sequence, write_time)
+        case [str(name), list(bound), *place] if (name, tuple(bound)) == (list_name, filters):
+            return _place(place)
+    raise _foreign()
+
+
+def _place(parts: list[object]) -> ListToken:
+    match parts:
+        case [str(key), str(epoch), int(sequence), ""]:
+            return ListToken(key, epoch, sequence)
+        case [int(key), str(epoch), int(sequence), str(written)] if 0 <= key <= _MAX_NUMBER:
+            with suppress(ValueError, OverflowError):
+                return ListToken(
+                    key, epoch, sequence, datetime.fromisoformat(written).astimezone(UTC)
+                )
     raise _foreign()
 
 

@@ -178,9 +178,9 @@ class ProgressServicer(progress_pb2_grpc.ProgressServiceServicer):
         user_id = codec.required_id(request.user_id, "user_id")
         page = page_of(self.signer, ENTRIES, (user_id,), request)
         async with self.database.read() as connection:
+            await page.check(connection)
             if not await progress_read.user_exists(connection, user_id):
                 raise user_not_found(user_id)
-            await page.check(connection)
             rows = await progress_read.load_entries(connection, user_id, page.number, page.limit)
             following = await page.next_token(connection, rows)
         return pb.ListXpEntriesResponse(

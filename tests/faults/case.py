@@ -19,6 +19,7 @@ _REFUSALS = {
     "UNIMPLEMENTED",
 }
 """Codes that say that nothing was done."""
+_LISTS = {"ListXpEntries", "ListAttempts", "ListCourseProgress"}
 _REDIS_TARGETS = ("redis", "leaderboard-redis", "all")
 
 
@@ -45,14 +46,21 @@ class Case:
         return given_pages(self.recorded)
 
     @cached_property
-    def ledger_pages(self) -> dict[str, Call]:
-        """The answer that gave each page token of a ledger."""
+    def list_pages(self) -> dict[str, Call]:
+        """The answer that gave each page token of a list that is no board."""
         return {
             call.response.next_page_token: call
             for call in self.recorded.calls
-            if call.method == "ListXpEntries" and call.response is not None
+            if call.method in _LISTS and call.response is not None
             if call.response.next_page_token
         }
+
+    @cached_property
+    def forks(self) -> dict[tuple[int, int], int]:
+        """The last sequence at which a position is a point of both of two lives, by their numbers,
+        the lower one first.
+        """
+        return {(one.number, other.number): at for one, other, at in self.timeline.forks()}
 
     @cached_property
     def claims(self) -> list[Claim]:

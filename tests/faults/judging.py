@@ -9,7 +9,7 @@ from tests.faults.validators import (
     answers,
     bounds,
     ledger,
-    ledger_pages,
+    list_pages,
     numbering,
     people,
     reads_of_writes,
@@ -41,7 +41,7 @@ VALIDATORS: tuple[Callable[[Case, Verdict], None], ...] = (
     snapshots.check,
     watchers.check,
     restores.check,
-    ledger_pages.check,
+    list_pages.check,
     reads_of_writes.check,
     bounds.check,
 )

@@ -175,6 +175,14 @@ def _take_any_page() -> None:
     _put(list_pages, "check_position", check_position)
 
 
+def _take_any_list_page() -> None:
+    """The same of lists that are no boards."""
+
+    async def check(*_: Any) -> None: ...
+
+    _put(list_pages.ListPage, "check", check)
+
+
 def _forget_numbers() -> None:
     """What is pruned has no number any more."""
     statement = _substitute(str(history_pruning._PRUNE.text), "FROM gone", "FROM gone WHERE false")
@@ -237,6 +245,7 @@ MUTANTS = {
     "skips_changes": Mutant(PROGRESS, "watchers", "", _skip_changes),
     "takes_any_position": Mutant(PROGRESS, "restore", "postgres.restore", _take_any_position),
     "takes_any_page": Mutant(PROGRESS, "restore", "postgres.restore", _take_any_page),
+    "takes_any_list_page": Mutant(PROGRESS, "restore", "postgres.restore", _take_any_list_page),
     "forgets_numbers": Mutant(PROGRESS, "exactly-once", "history.pruned", _forget_numbers),
     "ignores_tokens": Mutant(
         LEADERBOARD, "consistency", "latency.leaderboard-progress", _ignore_tokens

@@ -158,46 +158,6 @@ def test_a_position_from_beyond_the_copy_is_not_honoured() -> None:
     assert _broken(told) == {RESTORE}
 
 
-def _listed(*, beyond: bool) -> tuple[Told, Call]:
-    """A run with a restore, and the first page of a ledger, of what is lost or of what is kept."""
-    told = a_run()
-    told.award("ann", 1, "l1")
-    told.award("ann", 2, "l2")
-    page = told.ledger("ann", size=1)
-    copy = told.copy()
-    told.award("ann", 3, "l3")
-    if beyond:
-        page = told.ledger("ann", size=1)
-    head = told.position
-    told.restore(copy, "e3")
-    # Under the number of the one that is lost.
-    told.award("ann", 4, "l4")
-    told.watch(head, reason=_REFUSED)
-    told.calm()
-    told.top()
-    return told, page
-
-
-def test_a_page_of_a_lost_ledger_is_not_honoured() -> None:
-    told, page = _listed(beyond=True)
-    lost, token = int(page.response.entries[-1].entry_id), page.response.next_page_token
-    again = pb.ListXpEntriesRequest(user_id="ann", page_size=1, page_token=token)
-    told.call("ListXpEntries", again, reason="INVALID_ARGUMENT/INVALID_PAGE_TOKEN")
-    assert not _broken(told)
-    told.ledger("ann", size=1, token=token, before=lost)
-    assert _broken(told) == {RESTORE}
-
-
-def test_a_page_of_a_kept_ledger_is_honoured() -> None:
-    told, page = _listed(beyond=False)
-    kept, token = int(page.response.entries[-1].entry_id), page.response.next_page_token
-    told.ledger("ann", size=1, token=token, before=kept)
-    assert not _broken(told)
-    again = pb.ListXpEntriesRequest(user_id="ann", page_size=1, page_token=token)
-    told.call("ListXpEntries", again, reason="INVALID_ARGUMENT/INVALID_PAGE_TOKEN")
-    assert _broken(told) == {RESTORE}
-
-
 def test_a_watch_that_was_open_goes_on_only_from_what_is_kept() -> None:
     told = a_run()
     copy = told.copy()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tests.faults.recording import Branch, Entry
+from tests.faults.recording import Attempt, Branch, Entry
 
 Change = Any
 """A progress.v1 Change."""
@@ -59,6 +59,10 @@ class Life:
     @cached_property
     def entries(self) -> dict[int, Entry]:
         return {entry.entry_id: entry for entry in self.branch.entries}
+
+    @cached_property
+    def attempts(self) -> dict[int, Attempt]:
+        return {attempt.attempt_id: attempt for attempt in self.branch.attempts}
 
     @cached_property
     def sequence_of(self) -> dict[int, int]:

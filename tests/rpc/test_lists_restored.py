@@ -89,6 +89,7 @@ async def test_pages_from_beyond_the_restored_point_are_refused(
 async def test_rows_that_had_no_place_in_the_history_yet_are_missed_all_the_same(
     postgres_server: EmbeddedPostgres, postgres_url: str
 ) -> None:
+    """Where they are the last of a page, and have numbers; of the rest see list_pages.py."""
     async with running_progress(_sharing(postgres_url)) as progress:
         await filled(progress)
     with _copied(postgres_server, postgres_url) as copy:

@@ -1,5 +1,7 @@
 """Page tokens of lists: they go on where their own list stopped, and nowhere else."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,17 +13,49 @@ from shared.signed_token import Signer
 from tests.signing import SIGNER
 
 IDS = st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True)
-FILTERS = st.lists(st.text(max_size=100), max_size=3).map(tuple)
+PRINTED = st.text(st.characters(exclude_categories=["C"]), max_size=100)
+FILTERS = st.lists(PRINTED, max_size=3).map(tuple)
 
 
 LAST = ListToken("ann", "00000000-0000-0000-0000-000000000001", 7)
 
 
-@given(IDS, FILTERS, st.integers(0, 2**63 - 1))
-def test_a_token_names_where_to_go_on(key: str, filters: tuple[str, ...], sequence: int) -> None:
-    last = ListToken(key, LAST.epoch, sequence, "2026-03-05T12:00:00.000001+00:00")
+NUMBERS = st.integers(0, 2**63 - 1)
+TIMES = st.datetimes(timezones=st.just(UTC))
+
+
+@given(IDS, FILTERS, NUMBERS)
+def test_a_token_names_the_id_after_which_to_go_on(
+    key: str, filters: tuple[str, ...], sequence: int
+) -> None:
+    last = ListToken(key, LAST.epoch, sequence)
     token = list_token.encode(SIGNER, "users", filters, last)
     assert list_token.decode(SIGNER, token, "users", filters) == last
+
+
+@given(NUMBERS, TIMES)
+def test_a_token_of_a_numbered_list_names_a_number_and_its_time(key: int, time: datetime) -> None:
+    last = ListToken(key, LAST.epoch, 7, time)
+    token = list_token.encode(SIGNER, "attempts", ("ann",), last)
+    assert list_token.decode(SIGNER, token, "attempts", ("ann",)) == last
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("ann", "e"),
+        ("ann", "e", 7),
+        (1, "e", 7, ""),
+        (1, "e", 7, "yesterday"),
+        (-1, "e", 7, "2026-03-05T12:00:00+00:00"),
+        (2**63, "e", 7, "2026-03-05T12:00:00+00:00"),
+        (1, "e", 7, "0001-01-01T00:00:00+23:59"),
+        ("ann", "e", "7", ""),
+        ("ann", "e", 7, "2026-03-05T12:00:00+00:00"),
+    ],
+)
+def test_a_token_with_other_parts_is_refused(parts: tuple[object, ...]) -> None:
+    assert refused(SIGNER.sign("list page 3", ["users", ["an"], *parts]))
 
 
 def test_no_token_is_the_first_page() -> None:

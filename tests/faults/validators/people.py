@@ -16,7 +16,7 @@ from shared.gen.laurel.types.v1 import types_pb2
 from tests.faults.case import Case
 from tests.faults.recording import Call, Entry
 from tests.faults.timeline import Life
-from tests.faults.validators import ledger_pages
+from tests.faults.validators import list_pages
 from tests.faults.verdict import EXACTLY_ONCE, Verdict
 from tests.history_fold import BoardName, boards_of, name_of
 
@@ -55,9 +55,9 @@ def check(case: Case, verdict: Verdict) -> None:
 
 def _goes_back(case: Case, call: Call) -> bool:
     """Whether it is the page after one of a history that is gone: not to be answered at all."""
-    given = case.ledger_pages.get(getattr(call.request, "page_token", ""))
+    given = case.list_pages.get(getattr(call.request, "page_token", ""))
     return given is not None and not any(
-        ledger_pages.goes_on(case, given, life)
+        list_pages.goes_on(case, given, life)
         for life in case.timeline.present(call.begun, call.ended)
     )
 

@@ -8,7 +8,7 @@ from tests.faults.claims import Claim
 from tests.faults.recording import Call, Stream
 from tests.faults.standing import spelled_out
 from tests.faults.timeline import Life
-from tests.faults.validators import ledger_pages, snapshots, watchers
+from tests.faults.validators import list_pages, snapshots, watchers
 from tests.faults.verdict import RESTORE, Verdict
 
 REFUSED = "refused since a restore"
@@ -123,7 +123,7 @@ def _check_refusals(case: Case, verdict: Verdict) -> None:
 def _is_given(case: Case, one: Call | Stream, life: Life) -> bool:
     """Whether the page token or the consistency token in it is of that life for sure."""
     token = getattr(one.request, "page_token", "")
-    if listed := case.ledger_pages.get(token):
+    if listed := case.list_pages.get(token):
         return life.must_have(listed.begun, listed.ended)
     page = case.pages.get(token)
     if page is not None:
@@ -144,8 +144,8 @@ def _is_gone(case: Case, one: Call | Stream) -> bool:
         position = one.request.after
         return not last.holds(position) and bool(case.timeline.holding(position))
     token = getattr(one.request, "page_token", "")
-    if listed := case.ledger_pages.get(token):
-        return not ledger_pages.goes_on(case, listed, last)
+    if listed := case.list_pages.get(token):
+        return not list_pages.goes_on(case, listed, last)
     page = case.pages.get(token)
     if page is not None:
         return not any(last.holds(position) for position in page.positions)
