@@ -25,7 +25,7 @@ _BROUGHT = 6
 
 
 class Returner(Client):
-    """Takes a page, a position and a token each time, and brings back those of a while ago."""
+    """Takes pages, a position and a token each time, and brings back those of a while ago."""
 
     def __init__(self, run: Run, ask: Asker, rate: float) -> None:
         super().__init__(run, ask, rate)
@@ -33,11 +33,14 @@ class Returner(Client):
 
     async def act(self, number: int, chance: random.Random) -> None:
         user_id = chance.choice(world.USERS)
-        calls = await asyncio.gather(
-            self._take(boards.GetTopRequest(page_size=2), "LeaderboardService/GetTop"),
-            self._take(pb.ListStandingsRequest(page_size=2), "StandingsService/ListStandings"),
-            self._take(_credit(user_id, f"{self.name}-{number}"), "ProgressService/AwardXp"),
-        )
+        taken: dict[str, Any] = {
+            "LeaderboardService/GetTop": boards.GetTopRequest(page_size=2),
+            "StandingsService/ListStandings": pb.ListStandingsRequest(page_size=2),
+            "ProgressService/ListXpEntries": pb.ListXpEntriesRequest(user_id=user_id, page_size=1),
+            "ProgressService/ListAttempts": pb.ListAttemptsRequest(course_id="c", page_size=1),
+            "ProgressService/AwardXp": _credit(user_id, f"{self.name}-{number}"),
+        }
+        calls = await asyncio.gather(*(self._take(taken[path], path) for path in taken))
         given = [read for call in calls for read in _good_for(call)]
         at = -chance.randint(_NEWEST, _OLDEST)
         brought = self._given[at] if len(self._given) >= -at else []
