@@ -143,7 +143,6 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
         filters = queue_filters_of(request)
         page = page_of(self.signer, FLAGGED, tuple(filters.values()), request)
         async with self.database.read() as connection:
-            await page.check(connection)
             rows = await review_queue.load_page(connection, filters, page.number, page.limit)
             following = await page.next_token(connection, rows)
         return pb.ListFlaggedAttemptsResponse(
@@ -163,7 +162,6 @@ class ProgressAdminServicer(admin_pb2_grpc.ProgressAdminServiceServicer):
         user_id = codec.required_id(request.user_id, "user_id") if request.user_id else ""
         page = page_of(self.signer, ACTIONS, (user_id,), request)
         async with self.database.read() as connection:
-            await page.check(connection)
             rows = await admin_actions.load_page(connection, user_id, page.number, page.limit)
             following = await page.next_token(connection, rows)
         return pb.ListAdminActionsResponse(

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.servicers import codec, list_token
 from progress_service.servicers.list_token import ListToken
-from progress_service.store import listed_rows
-from progress_service.store.positions import Position, check_position, read_head
+from progress_service.store.list_places import Row, head_after
+from progress_service.store.positions import Position, check_position
 from shared import page_token
 from shared.errors import FailedPrecondition, InvalidInput
 from shared.signed_token import Signer
@@ -66,30 +66,34 @@ class ListPage:
         """How many rows to read: one more tells whether there is a page after it."""
         return self.size + 1
 
-    async def check(self, connection: AsyncConnection) -> None:
-        """Raises InvalidInput (INVALID_PAGE_TOKEN) when the page before was of another history.
-
-        Cost: one or two statements, by primary keys, where there was a page before.
-        """
-        last = self.last
-        if last is None:
-            return
-        await check_history(connection, Position(last.epoch, last.sequence))
-        if isinstance(last.key, int) and last.write_time is not None:
-            table = self.listing.table
-            if not await listed_rows.exists(connection, table, last.key, last.write_time):
-                raise page_token.of_another_history()
-
     async def next_token(self, connection: AsyncConnection, rows: Sequence[Any]) -> str:
         """The token of the page after this one, whose rows are the first `size` of `rows`; empty:
-        there is none. Of the transaction that has read them.
+        there is none. In the transaction that has read them.
+
+        Raises InvalidInput (INVALID_PAGE_TOKEN) when the page before was of another history. Costs
+        a statement, unless the whole list is one page.
         """
-        if len(rows) <= self.size:
+        more = len(rows) > self.size
+        if self.last is None and not more:
             return ""
-        row, at = rows[self.size - 1], (await read_head(connection)).position
+        at = await self._head(connection)
+        if at is None:
+            raise page_token.of_another_history()
+        if not more:
+            return ""
+        row = rows[self.size - 1]
         written = row.create_time if self.listing.table else None
         last = ListToken(getattr(row, self.listing.key), at.epoch, at.sequence, written)
         return list_token.encode(self.signer, self.listing.name, self.filters, last)
+
+    async def _head(self, connection: AsyncConnection) -> Position | None:
+        """The head of the history, if that is the one of the page before."""
+        last, row = self.last, None
+        if last is None:
+            return await head_after(connection, None)
+        if isinstance(last.key, int) and last.write_time is not None:
+            row = Row(self.listing.table, last.key, last.write_time)
+        return await head_after(connection, Position(last.epoch, last.sequence), row)
 
 
 def page_of(signer: Signer, listing: Listing, filters: tuple[str, ...], request: Any) -> ListPage:
@@ -99,6 +103,8 @@ def page_of(signer: Signer, listing: Listing, filters: tuple[str, ...], request:
     """
     size = codec.page_size(request.page_size)
     last = list_token.decode(signer, request.page_token, listing.name, filters)
+    if last is not None and isinstance(last.key, int) != bool(listing.table):
+        raise list_token.foreign()
     return ListPage(signer, listing, filters, size, last)
 
 

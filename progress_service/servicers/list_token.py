@@ -8,7 +8,7 @@ from shared.errors import FieldViolation, InvalidInput
 from shared.signed_token import Signer
 
 _KIND = "list page 3"
-_MAX_NUMBER = 2**63 - 1
+_NUMBERS = range(2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +44,29 @@ def decode(
     try:
         parts = signer.open(_KIND, token)
     except ValueError:
-        raise _foreign() from None
+        raise foreign() from None
     match parts:
         case [str(name), list(bound), *place] if (name, tuple(bound)) == (list_name, filters):
             return _place(place)
-    raise _foreign()
+    raise foreign()
 
 
 def _place(parts: list[object]) -> ListToken:
     match parts:
-        case [str(key), str(epoch), int(sequence), ""]:
+        case [str(key), str(epoch), int(sequence), ""] if sequence in _NUMBERS:
             return ListToken(key, epoch, sequence)
-        case [int(key), str(epoch), int(sequence), str(written)] if 0 <= key <= _MAX_NUMBER:
+        case [int(key), str(epoch), int(sequence), str(written)] if (
+            key in _NUMBERS and sequence in _NUMBERS
+        ):
             with suppress(ValueError, OverflowError):
                 return ListToken(
                     key, epoch, sequence, datetime.fromisoformat(written).astimezone(UTC)
                 )
-    raise _foreign()
+    raise foreign()
 
 
-def _foreign() -> InvalidInput:
+def foreign() -> InvalidInput:
+    """The error (INVALID_PAGE_TOKEN) about a text that is no token of this list."""
     text = "is not of this list"
     return InvalidInput(
         "INVALID_PAGE_TOKEN",

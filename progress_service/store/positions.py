@@ -10,13 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.errors import FailedPrecondition, InvalidInput, invalid_field
 
 _HEAD = text("SELECT head_sequence, head_time, epoch FROM history")
-_VALID = text(
-    """SELECT t.tenure,
-              coalesce((SELECT n.after_sequence FROM tenures n WHERE n.tenure > t.tenure
-                        ORDER BY n.tenure LIMIT 1),
-                       (SELECT head_sequence FROM history)) AS last
-       FROM tenures t WHERE t.epoch = :epoch"""
-)
+LAST_OF_TENURE = """(SELECT coalesce((SELECT n.after_sequence FROM tenures n
+                                      WHERE n.tenure > t.tenure ORDER BY n.tenure LIMIT 1),
+                                     (SELECT head_sequence FROM history))
+                    FROM tenures t WHERE t.epoch = :epoch)"""
+"""SQL: the last sequence of the tenure of this epoch; NULL: there is none."""
+_LAST_OF_TENURE = text(f"SELECT {LAST_OF_TENURE}")
 EPOCH_OF_CHANGE = """(SELECT t.epoch FROM tenures t WHERE t.after_sequence < c.sequence
                       ORDER BY t.after_sequence DESC, t.tenure DESC LIMIT 1)"""
 """Of a numbered `c`: the tenure that numbered it is the last one that began below it, for good.
@@ -76,8 +75,8 @@ async def check_position(connection: AsyncConnection, position: Position) -> Non
         epoch = UUID(position.epoch)
     except ValueError:
         raise _malformed_epoch() from None
-    row = (await connection.execute(_VALID, {"epoch": epoch})).one_or_none()
-    if row is None or position.sequence > row.last:
+    last = (await connection.execute(_LAST_OF_TENURE, {"epoch": epoch})).scalar_one()
+    if last is None or position.sequence > last:
         raise FailedPrecondition(
             "EPOCH_MISMATCH",
             "The position is not of this history: take a snapshot and resume from its position.",
