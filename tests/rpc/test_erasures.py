@@ -257,9 +257,7 @@ async def test_an_erasure_that_gets_no_number_in_time_is_told_by_the_next_call(
     async with progress.numbering_held():
         for _ in range(2):
             async with refused(Unavailable, "NOT_NUMBERED_YET"):
-                await progress.admin.EraseUser(
-                    admin_pb2.EraseUserRequest(user_id="ann"), timeout=2
-                )
+                await progress.admin.EraseUser(admin_pb2.EraseUserRequest(user_id="ann"), timeout=2)
     assert (await progress.erase("ann")).sequence == 2
 
 
