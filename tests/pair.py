@@ -27,9 +27,10 @@ class Pair:
 
     async def settled(self) -> None:
         """Waits until everything that was written is on the boards in Redis."""
-        head = await self.progress.settled()
 
         async def live() -> bool:
+            # Each time anew: a call that was cancelled may be recorded after everything else was.
+            head = await self.progress.settled()
             status = await self.admin.GetStatus(admin_pb2.GetStatusRequest())
             return status.applied == head
 
