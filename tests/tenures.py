@@ -4,7 +4,13 @@ from typing import Any
 
 import asyncpg
 
+from progress_service.settings import ProgressSettings
 from tests.progress import Progress
+
+
+def sharing(postgres_url: str) -> ProgressSettings:
+    """Of a service beside or after which others use the database."""
+    return ProgressSettings(postgres_url=postgres_url, drain_seconds=0.2)
 
 
 async def tenures(progress: Progress) -> list[tuple[str, int]]:

@@ -15,9 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from progress_service.servicers import codec, list_token
 from progress_service.servicers.list_token import ListToken
 from progress_service.store.list_places import Row, head_after
-from progress_service.store.positions import Position, check_position
+from progress_service.store.positions import Position
 from shared import page_token
-from shared.errors import FailedPrecondition, InvalidInput
 from shared.signed_token import Signer
 
 
@@ -106,11 +105,3 @@ def page_of(signer: Signer, listing: Listing, filters: tuple[str, ...], request:
     if last is not None and isinstance(last.key, int) != bool(listing.table):
         raise list_token.foreign()
     return ListPage(signer, listing, filters, size, last)
-
-
-async def check_history(connection: AsyncConnection, position: Position) -> None:
-    """Raises InvalidInput (INVALID_PAGE_TOKEN) unless a page's position is of this history."""
-    try:
-        await check_position(connection, position)
-    except (FailedPrecondition, InvalidInput):
-        raise page_token.of_another_history() from None

@@ -10,11 +10,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from grpc import aio
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from progress_service.domain.streak import civil_day
 from progress_service.servicers import codec, consistency_token
 from progress_service.servicers.board_codec import board_message, board_of
-from progress_service.servicers.list_pages import check_history
 from progress_service.servicers.standings_codec import (
     add_head,
     floors_of,
@@ -25,12 +25,17 @@ from progress_service.servicers.standings_codec import (
 from progress_service.store import listing, snapshot, standings
 from progress_service.store.database import Database
 from progress_service.store.listing import Wanted
-from progress_service.store.positions import Head, Position, read_head
+from progress_service.store.positions import Head, Position, check_position, read_head
 from progress_service.store.snapshot import Spool
 from progress_service.store.standings import BoardKey
 from progress_service.token_resolver import TokenResolver
 from shared import page_token
-from shared.errors import ResourceExhausted, invalid_field
+from shared.errors import (
+    FailedPrecondition,
+    InvalidInput,
+    ResourceExhausted,
+    invalid_field,
+)
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.progress.v1 import progress_pb2_grpc
 from shared.gen.laurel.types.v1 import types_pb2
@@ -65,7 +70,7 @@ class StandingsServicer(progress_pb2_grpc.StandingsServiceServicer):
         async with self.database.read() as connection:
             head = await read_head(connection)
             if token is not None:
-                await check_history(connection, Position(token.epoch, token.sequence))
+                await _check_history(connection, token)
             found = await listing.read(connection, wanted)
         response = pb.ListStandingsResponse(
             standings=map(standing_message, found.standings),
@@ -200,3 +205,11 @@ async def _filled(filling: Coroutine[Any, Any, Head], context: Context) -> Head:
         return await task
     finally:
         task.cancel()
+
+
+async def _check_history(connection: AsyncConnection, token: PageToken) -> None:
+    """Raises InvalidInput (INVALID_PAGE_TOKEN) unless the token's position is of this history."""
+    try:
+        await check_position(connection, Position(token.epoch, token.sequence))
+    except (FailedPrecondition, InvalidInput):
+        raise page_token.of_another_history() from None

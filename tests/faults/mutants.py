@@ -18,7 +18,7 @@ from leaderboard_service.store import reading
 from leaderboard_service.store.boards import BoardWriter, Meta
 from leaderboard_service.store.client import Script
 from progress_service import publisher
-from progress_service.servicers import list_pages
+from progress_service.servicers import list_pages, standings
 from progress_service.store import history_pruning, numbering, positions
 from progress_service.store.database import Database
 from progress_service.store.ledger_write import Batch
@@ -172,7 +172,7 @@ def _take_any_page() -> None:
 
     async def check_position(*_: Any) -> None: ...
 
-    _put(list_pages, "check_position", check_position)
+    _put(standings, "check_position", check_position)
 
 
 def _take_any_list_page() -> None:

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from progress_service.settings import ProgressSettings
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.errors import InvalidInput
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
@@ -15,10 +14,7 @@ from tests.conftest import running_progress
 from tests.listings import filled, lists
 from tests.progress import SEQUENCER_LOCK, Progress, refused
 from tests.review_scene import quick
-
-
-def _sharing(postgres_url: str) -> ProgressSettings:
-    return ProgressSettings(postgres_url=postgres_url, drain_seconds=0.2)
+from tests.tenures import sharing
 
 
 @contextmanager
@@ -63,18 +59,18 @@ async def _tokens(progress: Progress, size: int) -> dict[str, str]:
 async def test_pages_from_beyond_the_restored_point_are_refused(
     postgres_server: EmbeddedPostgres, postgres_url: str
 ) -> None:
-    async with running_progress(_sharing(postgres_url)) as progress:
+    async with running_progress(sharing(postgres_url)) as progress:
         await filled(progress)
         kept = await _tokens(progress, 2)
         pages = {name: await one(500, kept[name]) for name, one in lists(progress).items()}
     with _copied(postgres_server, postgres_url) as copy:
-        async with running_progress(_sharing(postgres_url)) as progress:
+        async with running_progress(sharing(postgres_url)) as progress:
             await _go_on(progress, "x")
             await progress.reset("x", period="2020", window=types_pb2.WINDOW_YEAR)
             await progress.settled()
             lost = await _tokens(progress, 1)
             assert all(lost.values())
-        async with running_progress(_sharing(copy)) as progress:
+        async with running_progress(sharing(copy)) as progress:
             for name, lister in lists(progress).items():
                 assert await lister(500, kept[name]) == pages[name], name
             for _ in range(2):
@@ -90,19 +86,19 @@ async def test_rows_that_had_no_place_in_the_history_yet_are_missed_all_the_same
     postgres_server: EmbeddedPostgres, postgres_url: str
 ) -> None:
     """Where they are the last of a page, and have numbers; of the rest see list_pages.py."""
-    async with running_progress(_sharing(postgres_url)) as progress:
+    async with running_progress(sharing(postgres_url)) as progress:
         await filled(progress)
     with _copied(postgres_server, postgres_url) as copy:
         newest_first = ("of a user", "of a level", "of a course", "of all three", "entries")
         async with (
             _nothing_numbered(postgres_url),
-            running_progress(_sharing(postgres_url)) as progress,
+            running_progress(sharing(postgres_url)) as progress,
         ):
             head = await _head(progress)
             await _go_on(progress, "x")
             lost = await _tokens(progress, 1)
             assert await _head(progress) == head
-        async with running_progress(_sharing(copy)) as progress:
+        async with running_progress(sharing(copy)) as progress:
             every = lists(progress)
             for round_ in ("y", "z"):
                 for name in newest_first:

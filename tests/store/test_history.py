@@ -14,7 +14,7 @@ from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.conftest import running_progress
 from tests.progress import Progress, award, refused
-from tests.tenures import tenures
+from tests.tenures import sharing, tenures
 
 _INSERT = """
     INSERT INTO unnumbered_changes (kind, user_id, entry_id, metric, amount, source, course_id,
@@ -22,10 +22,6 @@ _INSERT = """
     SELECT 1, $1, nextval('entry_ids'), 'xp', 1, 'test', '', now(), '2026-11-20', 2
     FROM generate_series($2::bigint, $3::bigint) n
 """
-
-
-def sharing(postgres_url: str) -> ProgressSettings:
-    return ProgressSettings(postgres_url=postgres_url, drain_seconds=0.2)
 
 
 async def all_changes(progress: Progress, count: int) -> list[pb.Change]:

@@ -5,18 +5,13 @@ from typing import Any
 
 import asyncpg
 
-from progress_service.settings import ProgressSettings
 from shared.errors import FailedPrecondition
 from shared.gen.laurel.progress.v1 import progress_pb2 as pb
 from shared.gen.laurel.types.v1 import types_pb2
 from tests.conftest import running_progress
 from tests.migration_doc import blocks
 from tests.progress import Progress, level, refused
-from tests.tenures import base_copy, restore, tenures
-
-
-def sharing(postgres_url: str) -> ProgressSettings:
-    return ProgressSettings(postgres_url=postgres_url, drain_seconds=0.2)
+from tests.tenures import base_copy, restore, sharing, tenures
 
 
 async def test_a_database_restored_to_the_past_refuses_what_it_no_longer_holds(

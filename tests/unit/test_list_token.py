@@ -15,11 +15,7 @@ from tests.signing import SIGNER
 IDS = st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True)
 PRINTED = st.text(st.characters(exclude_categories=["C"]), max_size=100)
 FILTERS = st.lists(PRINTED, max_size=3).map(tuple)
-
-
 LAST = ListToken("ann", "00000000-0000-0000-0000-000000000001", 7)
-
-
 NUMBERS = st.integers(0, 2**63 - 1)
 TIMES = st.datetimes(timezones=st.just(UTC))
 

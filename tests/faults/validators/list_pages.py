@@ -12,20 +12,25 @@ from tests.faults.recording import Call
 from tests.faults.timeline import Life
 from tests.faults.verdict import RESTORE, Verdict
 
-PAGES = "pages of "
-
 
 def check(case: Case, verdict: Verdict) -> None:
     """Looks for pages that go on from what the present history does not have."""
     for call in case.recorded.calls:
-        given = case.list_pages.get(getattr(call.request, "page_token", ""))
-        if given is None or call.response is None:
+        if call.response is None or _given(case, call) is None:
             continue
-        verdict.count(RESTORE, f"{PAGES}{call.method}")
-        if not any(goes_on(case, given, life) for life in _present(case, call)):
+        verdict.count(RESTORE, f"pages of {call.method}")
+        if goes_back(case, call):
             about = f"{call.method} of {call.client} ({call.begun:.3f} s) for {call.request}"
             what = "a list of another history goes on"
             verdict.broken(RESTORE, what, call.ended, " ".join(about.split()))
+
+
+def goes_back(case: Case, call: Call) -> bool:
+    """Whether it is the page after one of a history that is gone: not to be answered at all."""
+    given = _given(case, call)
+    return given is not None and not any(
+        goes_on(case, given, life) for life in _present(case, call)
+    )
 
 
 def goes_on(case: Case, given: Call, life: Life) -> bool:
@@ -36,6 +41,10 @@ def goes_on(case: Case, given: Call, life: Life) -> bool:
     return _has_last(life, given) and any(
         case.head_before(one, given.begun) <= case.forks[_ordered(one, life)] for one in before
     )
+
+
+def _given(case: Case, call: Call) -> Call | None:
+    return case.list_pages.get(getattr(call.request, "page_token", ""))
 
 
 def _present(case: Case, call: Call) -> list[Life]:

@@ -40,7 +40,7 @@ def check(case: Case, verdict: Verdict) -> None:
     for call in case.recorded.calls:
         if call.response is None or call.method not in ("GetUserStats", "ListXpEntries"):
             continue
-        if call.request.user_id in case.erasures or _goes_back(case, call):
+        if call.request.user_id in case.erasures or list_pages.goes_back(case, call):
             continue
         verdict.count(EXACTLY_ONCE, call.method)
         wrong = []
@@ -51,15 +51,6 @@ def check(case: Case, verdict: Verdict) -> None:
         if all(wrong):
             about = f"{call.method} of {call.client} for {call.request.user_id}: {wrong[-1]}"
             verdict.broken(EXACTLY_ONCE, "a user is told wrong", call.ended, about)
-
-
-def _goes_back(case: Case, call: Call) -> bool:
-    """Whether it is the page after one of a history that is gone: not to be answered at all."""
-    given = case.list_pages.get(getattr(call.request, "page_token", ""))
-    return given is not None and not any(
-        list_pages.goes_on(case, given, life)
-        for life in case.timeline.present(call.begun, call.ended)
-    )
 
 
 def _pages(case: Case) -> Iterator[tuple[str, int]]:
